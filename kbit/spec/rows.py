@@ -1,0 +1,83 @@
+"""The row: what every cell leaves behind. Column by column: type, unit, meaning, when null.
+
+`docs/rows.md` is generated from here. No row names a study, a model's display name or a path: those
+belong to a study and are joined when its tables are built.
+"""
+
+from dataclasses import dataclass
+
+ROW_VERSION = 1
+"""Raised when a column is added or changes. Readers fill columns that older parts lack with null."""
+
+STATUSES = ("ok", "collapsed", "unsupported", "crashed", "failed")
+"""All are final but `failed`, which is tried again whenever its shard runs."""
+FINAL_STATUSES = ("ok", "collapsed", "unsupported", "crashed")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the row schema."""
+
+    name: str
+    type: str
+    """string, int32, int64, float32, float64, list<float32>, metrics: list<struct<name, value, stderr, n>>."""
+    description: str
+    unit: str = ""
+    null: str = "never"
+    """When the value is null."""
+
+
+UNSCORED = "the cell has no scores (status unsupported, crashed or failed)"
+
+COLUMNS: tuple[Column, ...] = (
+    Column("cell_id", "string", "Identity of the cell: digest of all that can change its score."),
+    Column("model_id", "string", "Identity of the weights: hub id @ revision, or digest of local files."),
+    Column("spec", "string", "Slug of the quantization spec."),
+    Column("data_type", "string", "Codebook family; none is the 16-bit control."),
+    Column("bits", "int32", "Width k of a code.", unit="bits"),
+    Column("exponent_bits", "int32", "Exponent bits E of a float.", unit="bits", null="the data type has none"),
+    Column("block_size", "string", "Consecutive weights that share one absmax: a number, row or tensor.", null="16-bit control"),
+    Column("centered", "string", "Mean subtracted before quantizing: none, tensor, block."),
+    Column("outlier_fraction", "float64", "Share of input dimensions kept at 16 bits."),
+    Column("outlier_rule", "string", "How they are chosen.", null="outlier_fraction is 0"),
+    Column("scale_format", "string", "How an absmax is stored.", null="16-bit control"),
+    Column("solver", "string", "How codes are chosen.", null="16-bit control"),
+    Column("rotation", "string", "Rotation of the input axis."),
+    Column("task", "string", "Name of the task."),
+    Column("task_identity", "string", "Digest of the task's definition, data and item limit."),
+    Column("item_limit", "int32", "Items scored at most.", null="all items are scored"),
+    Column("requests", "string", "Digest of the requests file that holds items and their order."),
+    Column("dtype", "string", "Compute dtype."),
+    Column("status", "string", "ok, collapsed (non-finite logits: a result), unsupported, crashed, failed."),
+    Column("error", "string", "What went wrong.", null="status is ok"),
+    Column("metrics", "metrics", "Metrics of the task: name, value, standard error (null if unknown), items n.", null=UNSCORED),
+    Column(
+        "samples",
+        "list<float32>",
+        "Log-likelihood of every request, in the order of the requests file.",
+        unit="nats",
+        null=UNSCORED,
+    ),
+    Column("bits_per_param", "float64", "Stored bits per quantized weight, as the paper counts: k + 16/B.", unit="bits", null="status is crashed"),
+    Column("body_bits", "int64", "Bits of the quantized linears: codes, scales, codebooks.", unit="bits", null="status is crashed"),
+    Column("total_bits", "int64", "Bits of everything stored, tied tensors once.", unit="bits", null="status is crashed"),
+    Column("quantized_parameters", "int64", "Weights of the quantized linears.", null="status is crashed"),
+    Column("parameters", "int64", "All parameters, tied tensors once.", null="status is crashed"),
+    Column("n_items", "int32", "Items scored.", null=UNSCORED),
+    Column("n_tokens", "int64", "Tokens that went through the model, padding left out.", unit="tokens", null=UNSCORED),
+    Column("evaluation_version", "int32", "Version of the evaluation; part of the identity."),
+    Column("member_versions", "string", "Versions of the quantization members used, JSON."),
+    Column("token_budget", "int32", "Tokens of one scoring batch.", unit="tokens"),
+    Column("threads", "int32", "CPU threads of the job."),
+    Column("device", "string", "cpu, or the GPU's name."),
+    Column("seconds", "float64", "Wall time of scoring this cell.", unit="s", null="status is crashed"),
+    Column("quantize_seconds", "float64", "Wall time of quantizing the model for the cell's spec, shared by the spec's cells.", unit="s", null="status is crashed"),
+    Column("peak_memory_bytes", "int64", "Peak memory of the process (GPU: of the device) so far.", unit="bytes", null="status is crashed"),
+    Column("started_at", "string", "UTC time at which the cell was started, ISO 8601."),
+    Column("host", "string", "Name of the machine."),
+    Column("git_commit", "string", "Commit of the checkout, with + if it was changed.", null="not run from a checkout"),
+    Column("kbit_version", "string", "Version of this software."),
+    Column("torch_version", "string", "Version of torch."),
+    Column("transformers_version", "string", "Version of transformers."),
+    Column("lm_eval_version", "string", "Version of lm-eval."),
+)

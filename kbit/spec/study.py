@@ -1,0 +1,138 @@
+"""The study: a whole grid, one YAML, one report. Read and checked once, then frozen."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from kbit.spec.errors import UserError
+from kbit.spec.grid import GridConfig
+from kbit.spec.models import Model, ModelsFile, resolve_model
+from kbit.spec.section import Section, load_section
+from kbit.spec.tasks import Task, TasksFile, resolve_task
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+
+class TaskChoice(Section):
+    """A task of the study; a bare name in YAML takes the study's item limit."""
+
+    name: str = Field(description="Name of a task in tasks_files.")
+    item_limit: int | None = Field(default=None, gt=0, description="Score the first so many items; overrides the study's.")
+
+
+def choice_from_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class StudyConfig(Section):
+    """What a user writes to describe a study."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Folder name of the study's tables and report.")
+    title: str = Field(min_length=1, description="Title of the report.")
+    models_files: tuple[str, ...] = Field(default=("models.yaml",), min_length=1, description="Data sheets of models, relative to this file.")
+    tasks_files: tuple[str, ...] = Field(default=("tasks.yaml",), min_length=1, description="Lists of tasks, relative to this file.")
+    models: tuple[str, ...] = Field(min_length=1, description="Model names; shell patterns such as pythia-* select several.")
+    exclude_models: tuple[str, ...] = Field(default=(), description="Names or patterns taken out again.")
+    tasks: tuple[Annotated[TaskChoice, BeforeValidator(choice_from_name)], ...] = Field(min_length=1, description="Tasks every model is scored on.")
+    item_limit: int | None = Field(default=None, gt=0, description="Score the first so many items of each task; null scores all.")
+    dtype: Dtype = Field(description="Compute dtype; float16 and bfloat16 also set the dtype of the weights that are quantized.")
+    token_budget: int = Field(default=4096, gt=0, description="Tokens of one scoring batch.")
+    baseline: bool = Field(default=True, description="Add the 16-bit control of every model.")
+    grids: tuple[GridConfig, ...] = Field(default=(), description="What is varied; a cell named by several grids is evaluated once.")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study: its config with models and tasks identified."""
+
+    config: StudyConfig
+    path: Path
+    models: tuple[Model, ...]
+    tasks: tuple[Task, ...]
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+
+def load_study(path: Path) -> Study:
+    """Read a study and everything it names. UserError for every mistake in it."""
+    config = load_section(StudyConfig, path)
+    models = select_models(config, path)
+    check_grid_patterns(config, models, path)
+    return Study(config, path, models, select_tasks(config, path))
+
+
+def select_models(config: StudyConfig, path: Path) -> tuple[Model, ...]:
+    entries = {}
+    for name in config.models_files:
+        data_sheet = path.parent / name
+        for entry in load_section(ModelsFile, data_sheet).models:
+            if entry.name in entries:
+                raise UserError(f"two models are named {entry.name!r} ({entries[entry.name][1]} and {data_sheet})")
+            entries[entry.name] = (entry, data_sheet)
+    chosen = select_names(config.models, entries, f"models of {path}")
+    excluded = set(select_names(config.exclude_models, entries, f"exclude_models of {path}"))
+    models = tuple(resolve_model(*entries[name]) for name in chosen if name not in excluded)
+    if not models:
+        raise UserError(f"{path}: exclude_models leaves no model")
+    check_distinct_weights(models, path)
+    return models
+
+
+def check_distinct_weights(models: Sequence[Model], path: Path) -> None:
+    first: dict[str, str] = {}
+    for model in models:
+        if model.model_id in first:
+            raise UserError(
+                f"models {first[model.model_id]!r} and {model.name!r} have the same weights ({model.model_id}); keep one in models of {path}"
+            )
+        first[model.model_id] = model.name
+
+
+def select_names(patterns: Iterable[str], names: Iterable[str], where: str) -> list[str]:
+    """Names that match any pattern, in the order of the data sheet. A pattern without a match is an error."""
+    names = list(names)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"{pattern!r} matches no model ({where}); the models are {', '.join(names)}")
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def check_grid_patterns(config: StudyConfig, models: Sequence[Model], path: Path) -> None:
+    task_names = {choice.name for choice in config.tasks}
+    for index, grid in enumerate(config.grids):
+        select_names(grid.models, [model.name for model in models], f"grids[{index}].models of {path}")
+        for name in grid.tasks or ():
+            if name not in task_names:
+                raise UserError(f"{name!r} is not one of the study's tasks {', '.join(sorted(task_names))} (grids[{index}].tasks of {path})")
+
+
+def select_tasks(config: StudyConfig, path: Path) -> tuple[Task, ...]:
+    entries = {}
+    for name in config.tasks_files:
+        tasks_file = path.parent / name
+        for entry in load_section(TasksFile, tasks_file).tasks:
+            if entry.name in entries:
+                raise UserError(f"two tasks are named {entry.name!r} ({entries[entry.name][1]} and {tasks_file})")
+            entries[entry.name] = (entry, tasks_file)
+    tasks = []
+    for choice in config.tasks:
+        if choice.name not in entries:
+            raise UserError(f"task {choice.name!r} is not one of {', '.join(entries)} (tasks of {path})")
+        if choice.name in {task.name for task in tasks}:
+            raise UserError(f"task {choice.name!r} is named twice (tasks of {path})")
+        entry, tasks_file = entries[choice.name]
+        tasks.append(resolve_task(entry, choice.item_limit or config.item_limit, tasks_file))
+    return tuple(tasks)
+
+
+def unbuilt_options(specs: Iterable) -> list[str]:
+    """What the specs ask for that this release can plan but not evaluate."""
+    return sorted({option for spec in specs for option in spec.unbuilt})
+
+

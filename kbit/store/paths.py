@@ -1,0 +1,46 @@
+"""Where things lie, relative to the folder a study is run in. Shared results carry no study's name."""
+
+from pathlib import Path
+
+RESULTS = Path("results")
+
+
+def part_path(model: str, slice_name: str, key: str) -> Path:
+    return RESULTS / "parts" / model / f"{slice_name}.{key}.parquet"
+
+
+def shard_path(model: str, slice_name: str, key: str) -> Path:
+    return RESULTS / "shards" / model / f"{slice_name}.{key}.json"
+
+
+def journal_folder(model: str) -> Path:
+    return RESULTS / "journal" / model
+
+
+def locator_path(model: str) -> Path:
+    """Where a job finds the model's weights: the one file of a model that may change."""
+    return RESULTS / "models" / f"{model}.json"
+
+
+def requests_path(task: str, digest: str) -> Path:
+    return RESULTS / "requests" / f"{task}.{digest}.parquet"
+
+
+def requests_spec_path(task: str, digest: str) -> Path:
+    return RESULTS / "requests" / f"{task}.{digest}.json"
+
+
+def study_folder(study: str) -> Path:
+    return RESULTS / "studies" / study
+
+
+def tables_folder(study: str) -> Path:
+    return study_folder(study) / "tables"
+
+
+def fits_path(study: str) -> Path:
+    return study_folder(study) / "fits.parquet"
+
+
+def report_path(study: str) -> Path:
+    return Path("reports") / study / "index.html"
