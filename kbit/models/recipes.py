@@ -1,8 +1,6 @@
-"""The embedded models: architecture, width, depth. One entry a model; `kbit train NAME` makes it."""
+"""The embedded models: architecture, width, depth. One entry a model; `kbit train NAME` makes it. Torch-free."""
 
 from dataclasses import dataclass
-
-from transformers import BloomConfig, GPT2Config, GPTNeoXConfig, OPTConfig, PretrainedConfig
 
 CONTEXT_TOKENS = 256
 
@@ -47,45 +45,3 @@ RECIPES: dict[str, Recipe] = {
     "bloom-64x2": Recipe("bloom", 64, 2),
     "bloom-96x3": Recipe("bloom", 96, 3),
 }
-
-
-def model_config(recipe: Recipe, vocabulary_size: int, end_of_text: int) -> PretrainedConfig:
-    """The Hugging Face config of a recipe: context 256, no dropout, family defaults otherwise (NeoX: untied, parallel residual)."""
-    width, layers, heads = recipe.width, recipe.layers, recipe.heads
-    tokens = dict(vocab_size=vocabulary_size, bos_token_id=end_of_text, eos_token_id=end_of_text, pad_token_id=end_of_text)
-    match recipe.architecture:
-        case "neox":
-            return GPTNeoXConfig(
-                hidden_size=width,
-                num_hidden_layers=layers,
-                num_attention_heads=heads,
-                intermediate_size=4 * width,
-                max_position_embeddings=CONTEXT_TOKENS,
-                **tokens,
-            )
-        case "gpt2":
-            return GPT2Config(
-                n_embd=width,
-                n_layer=layers,
-                n_head=heads,
-                n_positions=CONTEXT_TOKENS,
-                resid_pdrop=0.0,
-                embd_pdrop=0.0,
-                attn_pdrop=0.0,
-                **tokens,
-            )
-        case "opt":
-            return OPTConfig(
-                hidden_size=width,
-                num_hidden_layers=layers,
-                num_attention_heads=heads,
-                ffn_dim=4 * width,
-                word_embed_proj_dim=width,
-                max_position_embeddings=CONTEXT_TOKENS,
-                dropout=0.0,
-                attention_dropout=0.0,
-                **tokens,
-            )
-        case "bloom":
-            return BloomConfig(hidden_size=width, n_layer=layers, n_head=heads, seq_length=CONTEXT_TOKENS, **tokens)
-    raise ValueError(f"architecture {recipe.architecture!r} is not one of neox, gpt2, opt, bloom (kbit/models/recipes.py)")

@@ -12,7 +12,8 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from kbit.models.corpus import read_runs, tokenize_runs
-from kbit.models.recipes import CONTEXT_TOKENS, RECIPES, Recipe, model_config
+from kbit.models.configs import model_config
+from kbit.models.recipes import CONTEXT_TOKENS, RECIPES, Recipe
 
 BATCH_WINDOWS = 4
 WEIGHT_DECAY = 0.1

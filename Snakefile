@@ -1,0 +1,60 @@
+"""The study pipeline: requests -> parts -> tables -> fits -> report.
+
+The study is checked and planned before any rule is read (about a second, no torch, no checkpoint); from
+there on it is frozen. `snakemake --config study=config/tiny.yaml --profile profiles/local` does the same as
+`kbit run config/tiny.yaml`.
+"""
+
+import sys
+from pathlib import Path
+
+from kbit.plan.plan import plan_study, write_inputs
+from kbit.plan.resources import shard_resources
+from kbit.spec.errors import UserError
+from kbit.store.paths import fits_path, report_path, tables_folder
+
+STUDY_FILE = config.get("study", "config/tiny.yaml")
+
+try:
+    PLAN = plan_study(Path(STUDY_FILE))
+    write_inputs(PLAN)
+except UserError as error:
+    sys.exit(f"kbit: {error}")
+
+STUDY = PLAN.study.name
+SHARDS = {str(shard.part): shard for shard in PLAN.shards}
+# The interpreter that runs Snakemake runs the jobs, whether or not its folder is on the path.
+KBIT = f"{sys.executable} -m kbit.cli"
+
+
+wildcard_constraints:
+    model=r"[a-z0-9.-]+",
+    slice=r"[a-z0-9._-]+",
+    key=r"[0-9a-f]{12}",
+    task=r"[a-z0-9_-]+",
+    digest=r"[0-9a-f]{12}",
+
+
+localrules:
+    all,
+    build_tables,
+    fit,
+    report,
+
+
+# Every part is a target of its own: a report that exists would hide parts that are missing.
+rule all:
+    input:
+        list(SHARDS),
+        PLAN.stamp,
+        report_path(STUDY),
+
+
+# In the order in which they run.
+include: "workflow/rules/requests.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/fits.smk"
+include: "workflow/rules/report.smk"
+# Not part of any study: makes the committed models and tasks anew.
+include: "workflow/rules/retrain.smk"

@@ -1,0 +1,172 @@
+"""The `kbit` command: one short function per verb. Imports stand inside the functions, so `kbit --help` is instant."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from kbit import __version__
+from kbit.spec.errors import UserError
+
+app = typer.Typer(
+    help="k-bit inference scaling laws: for a fixed number of total model bits, how many bits should each weight have?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StudyFile = Annotated[Path, typer.Argument(help="A study, such as config/tiny.yaml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run a verb; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"kbit: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"kbit {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command()
+def plan(study: StudyFile, json: AsJson = False) -> None:
+    """Print a study's models, specs, cells, slices, estimated GPU-hours, and what is already there.
+
+    Example: kbit plan config/paper.yaml
+    """
+    from kbit.cli.plan import print_plan
+    from kbit.plan.plan import plan_study
+
+    print_plan(plan_study(study), as_json=json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    study: StudyFile,
+    profile: Annotated[Path, typer.Option(help="Snakemake profile: where jobs run.")] = Path("profiles/local"),
+) -> None:
+    """Check a study, then execute Snakemake on it; what follows the options goes to Snakemake as it is.
+
+    Example: kbit run config/tiny.yaml --profile profiles/local -n
+    """
+    from kbit.cli.run import run_study
+
+    sys.exit(run_study(study, profile, context.args))
+
+
+@app.command()
+def pin(
+    data_sheet: Annotated[Path, typer.Argument(help="A data sheet, such as config/models.yaml.")],
+    model: Annotated[Optional[list[str]], typer.Argument(help="Names of models; all of the sheet if absent.")] = None,
+) -> None:
+    """Fill in hub revisions and parameter counts of a data sheet of models.
+
+    Example: kbit pin config/models.yaml pythia-70m
+    """
+    from kbit.models.pin import pin_models
+
+    for change in pin_models(data_sheet, model or None):
+        print(change)
+
+
+@app.command()
+def build_requests(
+    spec: Annotated[Path, typer.Argument(help="A requests spec in results/requests/.")],
+    output: Annotated[Path, typer.Option(help="Parquet file to write.")],
+) -> None:
+    """Build and tokenize the items of one task for one tokenizer (called by a rule).
+
+    Example: kbit build-requests results/requests/ho_piqa.0123456789ab.json --output results/requests/ho_piqa.0123456789ab.parquet
+    """
+    import json
+
+    from kbit.evaluation.requests import build_requests as build
+
+    build(json.loads(spec.read_text()), output)
+
+
+@app.command()
+def run_shard(
+    shard: Annotated[Path, typer.Argument(help="A shard file in results/shards/.")],
+    part: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Evaluate the cells of one shard, from where earlier attempts stopped (called by a rule).
+
+    Example: kbit run-shard results/shards/M/all.0123456789ab.json --part results/parts/M/all.0123456789ab.parquet
+    """
+    from kbit.evaluation.run_shard import run_shard as run
+
+    run(shard, part, threads=threads, device=device)
+
+
+@app.command()
+def build_tables(study: StudyFile) -> None:
+    """Build a study's tables from its parts (called by a rule).
+
+    Example: kbit build-tables config/tiny.yaml
+    """
+    from kbit.cli.tables import build_study_tables
+
+    build_study_tables(study)
+
+
+@app.command()
+def fit(study: StudyFile) -> None:
+    """Fit the scaling laws of a study to its tables (called by a rule).
+
+    Example: kbit fit config/tiny.yaml
+    """
+    from kbit.cli.tables import fit_study_tables
+
+    fit_study_tables(study)
+
+
+@app.command()
+def report(study: StudyFile) -> None:
+    """Write a study's report from its tables and fits (called by a rule).
+
+    Example: kbit report config/tiny.yaml
+    """
+    from kbit.cli.tables import render_study_report
+
+    render_study_report(study)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="Name of a recipe, such as neox-64x2.")],
+    output: Annotated[Path, typer.Option(help="Folder that receives the checkpoint folders.")] = Path("results/retrain/models"),
+    tokens: Annotated[int, typer.Option(min=1024, help="Tokens to train on.")] = 10_000_000,
+    seed: Annotated[int, typer.Option(help="Seed of weights and data order.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train one of the embedded models from scratch on the committed corpus.
+
+    Example: kbit train neox-32x2 --tokens 1000000
+    """
+    from kbit.models.corpus import train_tokenizer
+    from kbit.models.train import train_model
+
+    train_model(model, train_tokenizer(), output, tokens=tokens, seed=seed, device=device)
+
+

@@ -1,0 +1,59 @@
+"""The verbs downstream of the parts: tables, fits, report. Each plans the study again, inside the process."""
+
+from pathlib import Path
+
+import polars as pl
+
+from kbit.plan.plan import Plan, plan_study
+from kbit.store.atomic import write_bytes
+from kbit.store.paths import fits_path, report_path, tables_folder
+
+
+def plan_frame(plan: Plan) -> pl.DataFrame:
+    """One row per planned cell, with the names that the study gives to models and tasks."""
+    rows = [
+        {
+            "cell_id": cell.cell_id,
+            "model": cell.model.name,
+            "family": cell.model.family,
+            "model_id": cell.model.model_id,
+            "planned_parameters": cell.model.parameters,
+            "tokens_seen": cell.model.tokens_seen,
+            "spec": cell.spec.slug,
+            "task": cell.task.name,
+            "task_kind": cell.task.kind,
+            "task_metric": cell.task.entry.metric,
+            "task_label": cell.task.entry.label or cell.task.name,
+            "chance": cell.task.entry.chance,
+        }
+        for cell in plan.cells
+    ]
+    return pl.DataFrame(rows, schema_overrides={"tokens_seen": pl.Int64, "chance": pl.Float64}, infer_schema_length=None)
+
+
+def build_study_tables(study: Path) -> None:
+    """Write the study's tables, then the stamp that says of which plan they are; older stamps go."""
+    from kbit.warehouse import build_tables
+
+    plan = plan_study(study)
+    folder = tables_folder(plan.study.name)
+    build_tables(plan_frame(plan), [shard.part for shard in plan.shards], folder)
+    for stamp in folder.glob("plan.*"):
+        stamp.unlink()
+    write_bytes(plan.stamp, b"")
+
+
+def fit_study_tables(study: Path) -> None:
+    from kbit.scaling import fit_study
+
+    plan = plan_study(study)
+    fit_study(tables_folder(plan.study.name), [shard.part for shard in plan.shards], fits_path(plan.study.name))
+
+
+def render_study_report(study: Path) -> None:
+    from kbit.report import render_report
+
+    plan = plan_study(study)
+    name, config = plan.study.name, plan.study.config
+    presented = {"name": name, "title": config.title, "plan": plan.key, "dtype": config.dtype, "item_limit": config.item_limit}
+    render_report(presented, tables_folder(name), fits_path(name), report_path(name))

@@ -1,0 +1,83 @@
+"""The plan of a study: its cells, shards and requests files. A library call of about a second, no torch."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from kbit.plan.cells import expand_cells
+from kbit.plan.shards import Shard, cut_shards
+from kbit.spec.cell import Cell
+from kbit.spec.digest import digest_json
+from kbit.spec.errors import UserError
+from kbit.spec.models import Model
+from kbit.spec.requests import RequestsSpec
+from kbit.spec.study import Study, load_study
+from kbit.store.atomic import write_json_if_absent, write_json_if_changed
+from kbit.store.paths import locator_path, requests_path, requests_spec_path, tables_folder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a study asks for."""
+
+    study: Study
+    cells: tuple[Cell, ...]
+    shards: tuple[Shard, ...]
+
+    @cached_property
+    def requests(self) -> dict[Path, RequestsSpec]:
+        """Requests files by path: one per task and tokenizer."""
+        specs = (RequestsSpec(task, model) for model in self.study.models for task in self.study.tasks)
+        return {requests_path(spec.task.name, spec.digest): spec for spec in specs}
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of all parts and of how the study presents them (names, families, title), 12 hex digits."""
+        config = self.study.config
+        presented = [[model.name, model.family, model.model_id, model.tokens_seen] for model in self.study.models]
+        tasks = [task.entry.model_dump(mode="json", exclude={"items", "tokens_per_item"}) for task in self.study.tasks]
+        return digest_json([sorted(str(shard.part) for shard in self.shards), presented, tasks, config.name, config.title])[:12]
+
+    @property
+    def stamp(self) -> Path:
+        """Written by the tables rule: says that the tables are of this plan."""
+        return tables_folder(self.study.name) / f"plan.{self.key}"
+
+    @property
+    def unbuilt(self) -> list[str]:
+        """What the study asks for that this release can plan but not evaluate."""
+        return sorted({option for spec in {cell.spec for cell in self.cells} for option in spec.unbuilt})
+
+    @property
+    def unpinned(self) -> list[Model]:
+        """Hub models without a revision: their weights are not identified."""
+        return [model for model in self.study.models if model.hub_id and not model.revision]
+
+
+def plan_study(path: Path) -> Plan:
+    """Plan the study of a YAML file. UserError for every mistake in it."""
+    study = load_study(path)
+    cells = expand_cells(study)
+    if not cells:
+        raise UserError(f"{path} asks for no cell: grids is empty and baseline is false")
+    return Plan(study, cells, cut_shards(cells, study.config.token_budget))
+
+
+def check_runnable(plan: Plan) -> None:
+    """Refuse, before any job starts, what could not be evaluated."""
+    where = plan.study.path
+    if plan.unbuilt:
+        raise UserError(f"{where} asks for {', '.join(plan.unbuilt)}, which this release plans but cannot evaluate yet")
+    if plan.unpinned:
+        names = [model.name for model in plan.unpinned]
+        raise UserError(f"{len(names)} models have no revision, first {names[0]!r}: `kbit pin` fills them in ({where})")
+
+
+def write_inputs(plan: Plan) -> None:
+    """Write what jobs read: shard files (never changed), requests specs, and where each model lies now."""
+    for shard in plan.shards:
+        write_json_if_absent(shard.file, shard.to_json)
+    for spec in plan.requests.values():
+        write_json_if_changed(requests_spec_path(spec.task.name, spec.digest), spec.to_json())
+    for model in plan.study.models:
+        write_json_if_changed(locator_path(model.slug), model.locator())

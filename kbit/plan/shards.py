@@ -1,0 +1,81 @@
+"""From cells to shards: the cells of one model that one job evaluates, under a key that digests them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from kbit.plan.slices import slice_name
+from kbit.spec.cell import Cell
+from kbit.spec.digest import digest_json
+from kbit.spec.models import Model
+from kbit.spec.requests import requests_digest
+from kbit.store.paths import part_path, requests_path, shard_path
+
+SHARD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One job: a slice of one model's cells."""
+
+    model: Model
+    slice_name: str
+    cells: tuple[Cell, ...]
+    token_budget: int
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the cell ids, 12 hex digits: the same cells make the same key on any machine."""
+        return digest_json(sorted(cell.cell_id for cell in self.cells))[:12]
+
+    @property
+    def part(self) -> Path:
+        return part_path(self.model.slug, self.slice_name, self.key)
+
+    @property
+    def file(self) -> Path:
+        return shard_path(self.model.slug, self.slice_name, self.key)
+
+    @property
+    def requests(self) -> list[Path]:
+        """The requests files of the shard's tasks."""
+        tasks = {cell.task.name: cell.task for cell in self.cells}
+        return [requests_path(name, requests_digest(task, self.model)) for name, task in tasks.items()]
+
+    def to_json(self) -> dict[str, object]:
+        """What the job reads: the cells themselves, never the study."""
+        specs = {cell.spec: cell.spec.model_dump(mode="json", exclude_defaults=True) for cell in self.cells}
+        digests = {cell.task.name: requests_digest(cell.task, self.model) for cell in self.cells}
+        return {
+            "shard_version": SHARD_VERSION,
+            "model_id": self.model.model_id,
+            "model": self.model.slug,
+            "slice": self.slice_name,
+            "key": self.key,
+            "dtype": self.cells[0].dtype,
+            "token_budget": self.token_budget,
+            "cells": [
+                {
+                    "cell_id": cell.cell_id,
+                    "spec": specs[cell.spec],
+                    "task": cell.task.name,
+                    "task_identity": cell.task.identity,
+                    "item_limit": cell.task.item_limit,
+                    "requests": digests[cell.task.name],
+                }
+                for cell in self.cells
+            ],
+        }
+
+
+def cut_shards(cells: Iterable[Cell], token_budget: int) -> tuple[Shard, ...]:
+    """Group cells by model and slice; the order of a shard's cells is the order of the plan."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    names: dict[tuple[str, object], str] = {}
+    for cell in cells:
+        known = (cell.model.model_id, cell.spec)
+        if known not in names:
+            names[known] = slice_name(cell.model.parameters, cell.spec)
+        groups.setdefault((cell.model.model_id, names[known]), []).append(cell)
+    return tuple(Shard(group[0].model, name, tuple(group), token_budget) for (_, name), group in groups.items())

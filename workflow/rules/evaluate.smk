@@ -1,0 +1,31 @@
+"""Evaluates the cells of one shard: quantize, score, one row per cell.
+
+in    results/shards/{model}/{slice}.{key}.json     the cells under that key (written when the study is planned)
+      results/requests/*.parquet                    the items of its tasks
+      results/models/{model}.json                   where the weights lie (read by the job, not an input: it may move)
+      results/journal/{model}/                      what earlier attempts finished
+out   results/parts/{model}/{slice}.{key}.parquet   one row per cell, columns in docs/rows.md
+
+The content of every input is in the key, so only a missing part is ever evaluated.
+"""
+
+
+def shard_of(wildcards):
+    return SHARDS[f"results/parts/{wildcards.model}/{wildcards.slice}.{wildcards.key}.parquet"]
+
+
+rule evaluate:
+    input:
+        shard=ancient("results/shards/{model}/{slice}.{key}.json"),
+        requests=lambda wildcards: ancient([str(path) for path in shard_of(wildcards).requests]),
+    output:
+        "results/parts/{model}/{slice}.{key}.parquet",
+    log:
+        "results/logs/evaluate/{model}/{slice}.{key}.log",
+    threads: lambda wildcards: shard_resources(shard_of(wildcards)).threads
+    resources:
+        gpu=lambda wildcards: shard_resources(shard_of(wildcards)).gpus,
+        mem_mb=lambda wildcards, attempt: shard_resources(shard_of(wildcards)).mem_mb * attempt,
+        runtime=lambda wildcards, attempt: shard_resources(shard_of(wildcards)).minutes * attempt,
+    shell:
+        "{KBIT} run-shard {input.shard:q} --part {output:q} --threads {threads} 2> {log:q}"

@@ -1,0 +1,20 @@
+"""Fits the scaling laws.
+
+in    results/studies/{study}/tables/       the tables, and the samples column of the parts
+out   results/studies/{study}/fits.parquet  verdicts, laws and linear models with their intervals
+"""
+
+
+rule fit:
+    input:
+        rules.build_tables.output,
+    output:
+        fits_path(STUDY),
+    log:
+        f"results/logs/fit/{STUDY}.log",
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{KBIT} fit {STUDY_FILE:q} 2> {log:q}"

@@ -1,0 +1,21 @@
+"""Writes the report: one self-contained HTML page.
+
+in    results/studies/{study}/tables/, results/studies/{study}/fits.parquet
+out   reports/{study}/index.html
+"""
+
+
+rule report:
+    input:
+        rules.build_tables.output,
+        rules.fit.output,
+    output:
+        report_path(STUDY),
+    log:
+        f"results/logs/report/{STUDY}.log",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "{KBIT} report {STUDY_FILE:q} 2> {log:q}"

@@ -1,0 +1,52 @@
+"""Makes the committed models and tasks anew, beside the committed ones. Nothing in a study depends on it.
+
+in    data/corpus/
+out   results/retrain/models/{recipe}/    a checkpoint folder like data/models/{recipe}/
+      results/retrain/tasks/              like data/tasks/
+
+    snakemake --cores 2 retrain_models      (about 80 minutes on two cores)
+    snakemake --cores 2 retrain_tasks
+"""
+
+from kbit.models.recipes import RECIPES
+
+RETRAINED = "results/retrain"
+RECIPE_NAMES = list(RECIPES)
+
+
+rule retrain_models:
+    input:
+        expand(f"{RETRAINED}/models/{{recipe}}/model.safetensors", recipe=RECIPE_NAMES),
+
+
+rule retrain_tasks:
+    input:
+        f"{RETRAINED}/tasks/ho_perplexity.jsonl",
+
+
+rule train:
+    output:
+        f"{RETRAINED}/models/{{recipe}}/model.safetensors",
+    wildcard_constraints:
+        recipe="|".join(RECIPE_NAMES),
+    log:
+        "results/logs/train/{recipe}.log",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    shell:
+        "OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE nice {KBIT} train {wildcards.recipe} --output {RETRAINED}/models > {log:q} 2>&1"
+
+
+rule build_tasks:
+    output:
+        f"{RETRAINED}/tasks/ho_perplexity.jsonl",
+    log:
+        "results/logs/build_tasks.log",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "{KBIT} build-tasks --output {RETRAINED}/tasks > {log:q} 2>&1"

@@ -1,0 +1,22 @@
+"""Builds the study's tables from its parts.
+
+in    results/parts/                              every part of the plan
+out   results/studies/{study}/tables/*.parquet    cells, scores, points, models
+      results/studies/{study}/tables/plan.{key}   stamp: the tables are of this plan
+"""
+
+
+rule build_tables:
+    input:
+        list(SHARDS),
+    output:
+        PLAN.stamp,
+        [tables_folder(STUDY) / f"{table}.parquet" for table in ("cells", "scores", "points", "models")],
+    log:
+        f"results/logs/build_tables/{STUDY}.log",
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "{KBIT} build-tables {STUDY_FILE:q} 2> {log:q}"
