@@ -17,7 +17,9 @@ class Exchange:
     after: str
 
 
-def exchange_word(task: str, sentence: Sentence, vocabulary: Vocabulary, words_before: int, words_after: int) -> Exchange | None:
+def exchange_word(
+    task: str, sentence: Sentence, vocabulary: Vocabulary, words_before: int, words_after: int
+) -> Exchange | None:
     """Choose a content word with so many words on either side, and a wrong one; None where there is none."""
     words = sentence.words
     middle = words[words_before : len(words) - words_after]

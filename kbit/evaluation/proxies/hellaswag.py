@@ -5,7 +5,7 @@ from kbit.evaluation.proxies.vocabulary import Vocabulary
 
 NAME = "ho_hellaswag"
 CHOICES = 4
-SENTENCE_WORDS = (11, 16)
+SENTENCE_WORDS = (11, 17)
 DISTANCE = 2
 # `bread and wine` may as well be `wine and bread`.
 CONJUNCTIONS = frozenset({"and", "or", "nor", "but"})
@@ -47,5 +47,6 @@ def exchanged_endings(ending: str) -> list[str]:
 
 
 def place_answer(item: dict, label: int) -> dict:
+    """The item with its right answer at position `label`."""
     right, *wrong = item["choices"]
-    return {"query": item["query"], "choices": [*wrong[:label], right, *wrong[label:]], "label": label}
+    return item | {"choices": [*wrong[:label], right, *wrong[label:]], "label": label}

@@ -37,5 +37,6 @@ def make_item(sentence: Sentence, vocabulary: Vocabulary) -> dict | None:
 
 
 def place_answer(item: dict, label: int) -> dict:
+    """The item with its right answer at position `label`."""
     right, wrong = item["choices"]
-    return {"query": item["query"], "choices": [wrong, right] if label else [right, wrong], "label": label}
+    return item | {"choices": [wrong, right] if label else [right, wrong], "label": label}

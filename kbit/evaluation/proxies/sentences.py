@@ -10,8 +10,7 @@ WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
 # A full stop after these is not the end of a sentence.
 ABBREVIATIONS = ("Mr", "Mrs", "Dr", "St", "Esq", "Messrs", "Capt", "Col", "Rev", "Hon", "viz", "etc", "No")
 SENTENCE_END = re.compile(
-    "".join(rf"(?<!\b{abbreviation})" for abbreviation in ABBREVIATIONS)
-    + r"""[.!?]+['")]*(?=\s+["'(]?[A-Z]|\s*$)"""
+    "".join(rf"(?<!\b{abbreviation})" for abbreviation in ABBREVIATIONS) + r"""[.!?]+['")]*(?=\s+["'(]?[A-Z]|\s*$)"""
 )
 
 # Anything else is a stage direction, a note, a number or a quotation begun elsewhere.
@@ -44,7 +43,7 @@ class Sentence:
 
 def genre_of(work: str) -> str:
     """austen, bible or shakespeare: the three sources of the corpus."""
-    return work.split("/")[0]
+    return work.partition("/")[0]
 
 
 def digest(task: str, run: int, text: str, choice: str = "") -> int:
@@ -57,11 +56,11 @@ def split_sentences(run: dict) -> Iterator[Sentence]:
     """The sentences of a run, in order; a paragraph's end always ends one."""
     for paragraph in re.finditer(r"[^\n]+", run["text"]):
         start = paragraph.start()
-        for end in [match.end() for match in SENTENCE_END.finditer(run["text"], start, paragraph.end())] + [paragraph.end()]:
+        ends = [end.end() for end in SENTENCE_END.finditer(run["text"], start, paragraph.end())]
+        for end in [*ends, paragraph.end()]:
             text = run["text"][start:end]
             if text.strip():
-                offset = start + len(text) - len(text.lstrip())
-                yield Sentence(run["run"], run["work"], offset, text.strip())
+                yield Sentence(run["run"], run["work"], end - len(text.lstrip()), text.strip())
             start = end
 
 
@@ -76,5 +75,5 @@ def is_plain(sentence: Sentence) -> bool:
 
 
 def share_out(task_names: Sequence[str], sentence: Sentence) -> str:
-    """The one task that may use this sentence: no two tasks share an item's text, so their errors are independent."""
+    """The one of these tasks that may use this sentence: they never share one, so their errors are independent."""
     return task_names[digest("share", sentence.run, sentence.text) % len(task_names)]

@@ -35,6 +35,12 @@ def count_vocabularies(runs: Iterable[dict]) -> dict[str, Vocabulary]:
     return {genre: content_words(counter) for genre, counter in counts.items()}
 
 
+def frequent_words(runs: Iterable[dict], least_count: int) -> frozenset[str]:
+    """Words, as spelled, seen at least so often in all genres together."""
+    counts = Counter(word for run in runs for word in WORD.findall(run["text"]))
+    return frozenset(word for word, count in counts.items() if count >= least_count)
+
+
 def content_words(counts: Counter[str]) -> Vocabulary:
     """Lower-case words of at least 4 letters, seen 20 times, and not among the 150 commonest."""
     ordered = sorted(counts, key=lambda word: (-counts[word], word))

@@ -6,7 +6,7 @@ from kbit.evaluation.proxies.vocabulary import Vocabulary
 
 NAME = "ho_winogrande"
 CHOICES = 2
-SENTENCE_WORDS = (12, 20)
+SENTENCE_WORDS = (11, 24)
 WORDS_BEFORE = 4
 WORDS_AFTER = 4
 
@@ -33,5 +33,6 @@ def make_item(sentence: Sentence, vocabulary: Vocabulary) -> dict | None:
 
 
 def place_answer(item: dict, label: int) -> dict:
+    """The item with its right answer at position `label`."""
     right, wrong = item["contexts"]
-    return {"contexts": [wrong, right] if label else [right, wrong], "rest": item["rest"], "label": label}
+    return item | {"contexts": [wrong, right] if label else [right, wrong], "label": label}
