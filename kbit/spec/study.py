@@ -37,7 +37,7 @@ class StudyConfig(Section):
     tasks_files: tuple[str, ...] = Field(default=("tasks.yaml",), min_length=1, description="Lists of tasks, relative to this file.")
     models: tuple[str, ...] = Field(min_length=1, description="Model names; shell patterns such as pythia-* select several.")
     exclude_models: tuple[str, ...] = Field(default=(), description="Names or patterns taken out again.")
-    tasks: tuple[Annotated[TaskChoice, BeforeValidator(choice_from_name)], ...] = Field(min_length=1, description="Tasks every model is scored on.")
+    tasks: tuple[Annotated[TaskChoice, BeforeValidator(choice_from_name, json_schema_input_type=str | TaskChoice)], ...] = Field(min_length=1, description="Tasks every model is scored on.")
     item_limit: int | None = Field(default=None, gt=0, description="Score the first so many items of each task; null scores all.")
     dtype: Dtype = Field(description="Compute dtype; float16 and bfloat16 also set the dtype of the weights that are quantized.")
     token_budget: int = Field(default=4096, gt=0, description="Tokens of one scoring batch.")
