@@ -15,7 +15,7 @@ from kbit.store.paths import part_path, requests_path, shard_path
 SHARD_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shard:
     """One job: a slice of one model's cells."""
 

@@ -1,0 +1,107 @@
+"""`kbit run`: check the study, then execute plain Snakemake on it and show how many cells are done."""
+
+import fcntl
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from kbit.cli.progress import Progress
+from kbit.cli.verdict import print_verdict
+from kbit.plan.plan import Plan, check_runnable, plan_study
+from kbit.spec.errors import UserError
+from kbit.store.paths import RESULTS, report_path, study_folder
+
+PASS_THROUGH = ("-n", "--dry-run", "--dryrun", "--unlock", "--lint", "--dag", "--rulegraph", "--summary", "--touch")
+"""Arguments with which Snakemake executes nothing: its output is shown as it is."""
+
+
+def run_study(study: Path, profile: Path, arguments: list[str]) -> int:
+    """Run a study to the end; returns Snakemake's exit code. UserError for a mistake in the study."""
+    plan = plan_study(study)
+    if not profile.is_dir():
+        raise UserError(f"no profile folder {profile} (--profile); this project ships profiles/local")
+    command = snakemake_command(study, profile, arguments)
+    if any(argument in PASS_THROUGH for argument in arguments):
+        return subprocess.run(command, check=False).returncode
+    check_runnable(plan)
+    with one_head():
+        return execute(plan, command)
+
+
+def snakemake_command(study: Path, profile: Path, arguments: list[str]) -> list[str]:
+    """The Snakemake command line; it works by hand just as well."""
+    snakefile = Path("Snakefile")
+    if not snakefile.is_file():
+        # Run from a scratch folder: the pipeline lies beside the package.
+        snakefile = Path(__file__).parents[2] / "Snakefile"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--profile", str(profile)]
+    return [*command, "--config", f"study={study}", *arguments]
+
+
+@contextmanager
+def one_head() -> Iterator[None]:
+    """Hold the results folder: a second head would delete this one's Snakemake locks when it ends."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with (RESULTS / ".kbit-run.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise UserError(f"another `kbit run` holds {RESULTS.resolve()} ({lock.read().strip()}); wait for it or stop it") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+        lock.flush()
+        yield
+
+
+def execute(plan: Plan, command: list[str]) -> int:
+    """Run Snakemake with its output in a log file, progress on the terminal, and the verdict at the end."""
+    print(f"{shlex.join(command)}", flush=True)
+    log = study_folder(plan.study.name) / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as stream:
+        code = watch(plan, command, stream)
+    if code != 0:
+        explain_failure(log)
+        return code
+    if "Nothing to be done" in log.read_text():
+        print("Nothing to be done: every cell of the study, its tables and its report are up to date.")
+    if report_path(plan.study.name).exists():
+        print_verdict(plan)
+        print(f"Report: {report_path(plan.study.name)}")
+    return 0
+
+
+def watch(plan: Plan, command: list[str], stream: TextIO) -> int:
+    process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+    try:
+        with Progress(plan) as progress:
+            while True:
+                try:
+                    return process.wait(timeout=1)
+                except subprocess.TimeoutExpired:
+                    progress.update()
+    except KeyboardInterrupt:
+        # Snakemake got the same signal from the terminal and ends its jobs; finished cells stay in the journal.
+        process.wait()
+        raise
+
+
+def explain_failure(log: Path) -> None:
+    """The one-line causes that the failed jobs left in their logs, else the end of Snakemake's output."""
+    lines = log.read_text().splitlines()
+    causes = []
+    for line in lines:
+        if line.strip().startswith("log: "):
+            job_log = Path(line.strip().removeprefix("log: ").split(" (check")[0])
+            if job_log.is_file():
+                causes += [text for text in job_log.read_text().splitlines() if text.startswith("kbit: ")]
+    for cause in dict.fromkeys(causes or lines[-15:]):
+        print(cause, file=sys.stderr)
+    print(f"The run stopped; finished cells are kept. Log: {log}", file=sys.stderr)
