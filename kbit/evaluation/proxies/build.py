@@ -1,7 +1,7 @@
 """Build the proxy tasks: one JSON-lines file and one lm-eval YAML each."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -38,14 +38,15 @@ def build_tasks(output: Path, corpus: Path = CORPUS) -> None:
     held_out, train = read_split("test", corpus), read_split("train", corpus)
     seen = {sentence.text for run in train for sentence in split_sentences(run)}
     frequent = frequent_words(train, lambada.LEAST_COUNT)
-    fresh = [s for run in held_out for s in split_sentences(run) if is_plain(s) and s.text not in seen]
+    # By text: what the held-out runs say twice is used once.
+    fresh = {s.text: s for run in held_out for s in split_sentences(run) if is_plain(s) and s.text not in seen}
     items = {
         lambada.NAME: first_items(lambada_items(held_out, seen, frequent), ITEMS),
         perplexity.NAME: first_items(page_items(held_out), PAGES),
     }
     vocabularies = count_vocabularies(train)
     for proxy in SENTENCE_PROXIES:
-        chosen = first_items(sentence_items(proxy, fresh, vocabularies), ITEMS)
+        chosen = first_items(sentence_items(proxy, fresh.values(), vocabularies), ITEMS)
         # The right answer takes each position in turn, so that a model that ties everywhere scores chance.
         items[proxy.NAME] = [proxy.place_answer(item, at % proxy.CHOICES) for at, item in enumerate(chosen)]
     output.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ def page_items(runs: list[dict]) -> Iterator[Ranked]:
 
 
 def sentence_items(
-    proxy: ModuleType, sentences: list[Sentence], vocabularies: dict[str, Vocabulary]
+    proxy: ModuleType, sentences: Iterable[Sentence], vocabularies: dict[str, Vocabulary]
 ) -> Iterator[Ranked]:
     """The items of one proxy: of the sentences that are its share, those of the right length that allow one."""
     names = [other.NAME for other in SENTENCE_PROXIES]
