@@ -1,0 +1,106 @@
+"""The newcomer's commands, each in a copy of the Makefile beside a made-up environment: nothing is installed."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
+# The tests may themselves run under make: its flags and variables must not reach the inner one.
+OUTER_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARGS", "PROFILE", "PYTHON", "STUDY"}
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make on the PATH")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    shutil.copy(MAKEFILE, tmp_path)
+    (tmp_path / "requirements.lock").write_text("torch==2.13.0\n")
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # This test may itself run under make: its flags and variables must not reach the inner one.
+    environment = {
+        k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
+    }
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def write_program(path: Path, body: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def make_environment(clone: Path) -> None:
+    """A `.venv` made from the lock, whose kbit prints its arguments."""
+    write_program(clone / ".venv/bin/kbit", 'echo "kbit $*"')
+    shutil.copy(clone / "requirements.lock", clone / ".venv")
+
+
+def test_old_python_gets_one_line(clone):
+    old = write_program(clone / "python3.9", '[ "$1" = --version ] && echo "Python 3.9.6"; [ "$1" = -c ] && echo')
+    result = make(clone, "study", f"PYTHON={old}")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert "kbit needs Python 3.11 or newer" in result.stderr
+    assert "is Python 3.9.6" in result.stderr
+    assert "make study PYTHON=python3.12" in result.stderr
+    assert not (clone / ".venv").exists()
+
+
+def test_absent_python_gets_one_line(clone):
+    result = make(clone, "study", "PYTHON=python3.99")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "kbit needs Python 3.11 or newer" in result.stderr
+
+
+def test_study_calls_kbit_run(clone):
+    make_environment(clone)
+    result = make(clone, "study", "STUDY=paper", "PROFILE=slurm", "ARGS=-n --until tables", "PYTHON=false")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "kbit run config/paper.yaml --profile profiles/slurm -n --until tables\n"
+
+
+def test_touched_lock_rebuilds_nothing(clone):
+    make_environment(clone)
+    os.utime(clone / ".venv/requirements.lock", (1, 1))
+    result = make(clone, "study", "PYTHON=false")  # `false` could make no environment
+    assert result.returncode == 0, result.stderr
+    assert (clone / ".venv/bin/kbit").exists()
+
+
+def test_changed_lock_rebuilds_the_environment(clone):
+    make_environment(clone)
+    os.utime(clone / ".venv/requirements.lock", (1, 1))
+    (clone / "requirements.lock").write_text("torch==2.14.0\n")
+    log = clone / "python.log"
+    python = write_program(clone / "python", f'echo "$*" >> {log}; [ "$1" = -c ] && echo yes; [ "$2" != venv ]')
+    assert make(clone, "study", f"PYTHON={python}").returncode == 2  # this Python fails to make it
+    assert log.read_text().splitlines()[-1] == "-m venv --clear .venv"
+
+
+def test_clean_keeps_the_environment_and_the_inputs(clone):
+    make_environment(clone)
+    kept = ["data/models/config.json", "reports/README.md", ".venv/bin/kbit"]
+    removed = ["results/journal/row.jsonl", "reports/tiny/index.html", "logs/a.log", ".snakemake/locks/0.lock"]
+    for name in kept[:2] + removed:
+        write_program(clone / name, "")
+    assert make(clone, "clean").returncode == 0
+    assert all((clone / name).exists() for name in kept)
+    assert not [name for name in removed if (clone / name).exists()]
+
+
+def test_help_lists_every_target(clone):
+    targets = re.search(r"^\.PHONY: (study .*)$", MAKEFILE.read_text(), re.MULTILINE)[1].split()
+    listed = re.findall(r"^  make (\S+) +\S", make(clone, "help").stdout, re.MULTILINE)
+    assert sorted(listed) == sorted(targets)
+    assert make(clone).stdout == make(clone, "help").stdout
