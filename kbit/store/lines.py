@@ -1,0 +1,48 @@
+"""One line of a journal: `<crc32> <cell id> <what> <json>`, where `what` is start, or the status of a row.
+
+The checksum covers all that follows it. Cell and status stand before the JSON so that counting finished cells
+parses none of it.
+"""
+
+import json
+import zlib
+from dataclasses import dataclass
+
+from kbit.spec.rows import FINAL_STATUSES
+
+START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line whose checksum is right."""
+
+    cell_id: str
+    what: str
+    """start, or the status of a row."""
+    text: bytes
+    """The content as JSON, unparsed."""
+
+    @property
+    def is_final(self) -> bool:
+        return self.what in FINAL_STATUSES
+
+    @property
+    def content(self) -> dict:
+        return json.loads(self.text)
+
+
+def encode_line(cell_id: str, what: str, content: dict) -> bytes:
+    """A whole line, newline included. ValueError for a float that JSON lacks."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    covered = f"{cell_id} {what} {text}".encode("ascii")
+    return b"%08x %b\n" % (zlib.crc32(covered), covered)
+
+
+def decode_line(line: bytes) -> Event | None:
+    """The event of a line, None if the line is torn or corrupted."""
+    checksum, _, covered = line.removesuffix(b"\n").partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(covered):
+        return None
+    cell_id, what, text = covered.split(b" ", 2)
+    return Event(cell_id.decode("ascii"), what.decode("ascii"), text)

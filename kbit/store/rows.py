@@ -1,0 +1,139 @@
+"""A row as JSON and back, without losing a bit: what a journal line holds.
+
+In memory a row is a dict with every column of `kbit.spec.rows`; `samples` is a float32 array, `metrics` a
+list of dicts. As JSON, samples are base64 of little-endian float32, other floats are written with the
+shortest digits that read back equal, and the three values JSON lacks are the strings nan, inf, -inf.
+Null columns are left out.
+"""
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from kbit.spec.errors import UserError
+from kbit.spec.rows import COLUMNS, ROW_VERSION, STATUSES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Row = dict[str, object]
+
+COLUMN_NAMES = frozenset(column.name for column in COLUMNS)
+METRIC_FIELDS = ("name", "value", "stderr", "n")
+
+
+def encode_row(row: Mapping[str, object]) -> dict[str, object]:
+    """A row as a JSON value. ValueError names a column that is unknown, missing, or of another type."""
+    check_row(row)
+    encoders = {
+        "float64": encode_float,
+        "float32": encode_float,
+        "list<float32>": encode_samples,
+        "metrics": encode_metrics,
+    }
+    return {
+        column.name: encoders[column.type](row[column.name]) if column.type in encoders else row[column.name]
+        for column in COLUMNS
+        if row.get(column.name) is not None
+    }
+
+
+def decode_row(content: Mapping[str, object], where: str) -> Row:
+    """The inverse of `encode_row`; columns that an older release did not know are null.
+
+    UserError names the columns that only a newer release knows; `where` is named in it.
+    """
+    refuse_unknown(content, where)
+    decoders = {
+        "float64": decode_float,
+        "float32": decode_float,
+        "list<float32>": decode_samples,
+        "metrics": decode_metrics,
+    }
+    return {
+        column.name: decoders[column.type](content[column.name])
+        if column.type in decoders and column.name in content
+        else content.get(column.name)
+        for column in COLUMNS
+    }
+
+
+def refuse_unknown(columns: Iterable[str], where: str) -> None:
+    """UserError if a newer release has written columns that this one would drop."""
+    if unknown := [name for name in columns if name not in COLUMN_NAMES]:
+        listed = ", ".join(unknown)
+        raise UserError(
+            f"{where} has columns that this release does not know: {listed} (it reads rows up to version {ROW_VERSION}); use a newer kbit"
+        )
+
+
+def check_row(row: Mapping[str, object]) -> None:
+    """ValueError unless the row has exactly the schema's columns, each of its type, null only where that is documented."""
+    if unknown := set(row) - COLUMN_NAMES:
+        raise ValueError(f"a row has no columns {', '.join(sorted(unknown))}")
+    for column in COLUMNS:
+        value = row.get(column.name)
+        if value is None and column.null == "never":
+            raise ValueError(f"column {column.name} of a row must not be null")
+        if value is not None and not has_type(value, column.type):
+            raise ValueError(f"column {column.name} of a row takes {column.type}, not {value!r}")
+    if row["status"] not in STATUSES:
+        raise ValueError(f"status {row['status']!r} is not one of {', '.join(STATUSES)}")
+
+
+def has_type(value: object, kind: str) -> bool:
+    if kind == "string":
+        return isinstance(value, str)
+    if kind in ("int32", "int64"):
+        limit = 2 ** (31 if kind == "int32" else 63)
+        return isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
+    if kind in ("float32", "float64"):
+        return isinstance(value, float)
+    if kind == "metrics":
+        return isinstance(value, list) and all(set(metric) == set(METRIC_FIELDS) for metric in value)
+    # A list of floats or a float32 array.
+    return hasattr(value, "__len__") and not isinstance(value, str)
+
+
+def encode_float(value: float) -> float | str:
+    return value if math.isfinite(value) else repr(float(value))
+
+
+def decode_float(value: float | str) -> float:
+    return float(value)
+
+
+def encode_samples(samples: Iterable[float]) -> str:
+    import numpy as np  # not above: counting finished cells imports this module and needs no arrays
+
+    return base64.b64encode(np.asarray(samples, dtype="<f4").tobytes()).decode("ascii")
+
+
+def decode_samples(text: str) -> "np.ndarray":
+    import numpy as np
+
+    return np.frombuffer(base64.b64decode(text), dtype="<f4")
+
+
+def encode_metrics(metrics: list[dict]) -> list[list]:
+    """Each metric as [name, value, stderr, n]."""
+    return [
+        [
+            metric["name"],
+            *(None if metric[key] is None else encode_float(float(metric[key])) for key in ("value", "stderr")),
+            metric["n"],
+        ]
+        for metric in metrics
+    ]
+
+
+def decode_metrics(content: list[list]) -> list[dict]:
+    return [
+        {"name": name, "value": optional_float(value), "stderr": optional_float(stderr), "n": n}
+        for name, value, stderr, n in content
+    ]
+
+
+def optional_float(value: float | str | None) -> float | None:
+    return None if value is None else decode_float(value)
