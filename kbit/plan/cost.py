@@ -7,8 +7,8 @@ It says what to ask a scheduler for, so it errs upwards. Its assumptions, per da
   30 ms besides, which is what small models are bound by.
 * Layers that are spread over several GPUs run one after the other: more GPUs give memory, not speed.
 * Quantizing is bound by memory: 10 ms for 7 billion weights in one fused pass, here taken as ten passes (plain torch).
-* A GPU holds the weights once, and the tensors of a batch. The host holds what was read and the pristine copy that every
-  spec starts from.
+* A GPU holds the weights once, and the tensors of a batch. The host holds what was read and the pristine copy that
+  every spec starts from.
 * Models under 20 million parameters (the embedded ones) are scored on the CPU, at 20 GFLOP/s and 0.3 s per cell.
 """
 
@@ -64,8 +64,8 @@ IDLE = Cost(minutes=LEAST_MINUTES, mem_mb=HOST_MB, gpus=0, gpu_hours=0.0)
 def shard_cost(parameters: int, dtype: str, cell_tokens: Iterable[int], n_specs: int) -> Cost:
     """Cost of the cells still missing from a shard.
 
-    parameters: of the model, tied tensors once. dtype: compute dtype. cell_tokens: tokens to score, one entry per missing
-    cell. n_specs: how many quantization specs these cells have (the model is quantized once for each).
+    parameters: of the model, tied tensors once. dtype: compute dtype. cell_tokens: tokens to score, one entry per
+    missing cell. n_specs: how many quantization specs these cells have (the model is quantized once for each).
     """
     tokens = list(cell_tokens)
     if not tokens:

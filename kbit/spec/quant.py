@@ -1,12 +1,21 @@
 """The quantization spec: how one weight matrix is stored. What changes its bytes, and nothing else."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kbit.spec import members
 
-BlockSize = int | Literal["row", "tensor"]
+
+def check_block_size(value: object) -> object:
+    """Said in one sentence here, because a union of types would report one error per member."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not is_count and value not in ("row", "tensor"):
+        raise ValueError(f"block_size {value!r} is not a positive number of weights, row or tensor")
+    return value
+
+
+BlockSize = Annotated[int | Literal["row", "tensor"], BeforeValidator(check_block_size)]
 
 
 class QuantSpec(BaseModel):
@@ -14,13 +23,21 @@ class QuantSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_type: str = Field(description="Codebook family, one of kbit.spec.members.DATA_TYPES; `none` is the 16-bit control.")
+    data_type: str = Field(
+        description="Codebook family, one of kbit.spec.members.DATA_TYPES; `none` is the 16-bit control."
+    )
     bits: int = Field(description="Width k of a code; 16 for the control.")
     exponent_bits: int | None = Field(default=None, description="Exponent bits E of a float; always explicit.")
-    block_size: BlockSize = Field(default="tensor", description="Consecutive weights that share one absmax: a number, row or tensor.")
-    centered: str = Field(default=members.DEFAULT_CENTERING, description="What mean is subtracted: none, tensor or block.")
+    block_size: BlockSize = Field(
+        default="tensor", description="Consecutive weights that share one absmax: a number, row or tensor."
+    )
+    centered: str = Field(
+        default=members.DEFAULT_CENTERING, description="What mean is subtracted: none, tensor or block."
+    )
     outlier_fraction: float = Field(default=0.0, ge=0, lt=1, description="Share p of input dimensions kept at 16 bits.")
-    outlier_rule: str = Field(default=members.DEFAULT_OUTLIER_RULE, description="How the kept input dimensions are chosen.")
+    outlier_rule: str = Field(
+        default=members.DEFAULT_OUTLIER_RULE, description="How the kept input dimensions are chosen."
+    )
     scale_format: str = Field(default=members.DEFAULT_SCALE_FORMAT, description="How an absmax is stored.")
     solver: str = Field(default=members.DEFAULT_SOLVER, description="How codes are chosen.")
     rotation: str = Field(default=members.DEFAULT_ROTATION, description="Rotation of the input axis before quantizing.")
@@ -35,8 +52,6 @@ class QuantSpec(BaseModel):
         check_choice("rotation", self.rotation, members.ROTATIONS)
         self._check_bits()
         self._check_exponent_bits()
-        if isinstance(self.block_size, int) and self.block_size < 1:
-            raise ValueError(f"block_size {self.block_size} is not a positive number of weights, row or tensor")
         return self
 
     def _check_bits(self) -> None:
@@ -53,9 +68,13 @@ class QuantSpec(BaseModel):
         # Seven exponent bits would put a subnormal fp32 midpoint into the codebook.
         largest = min(self.bits - 1, 6)
         if self.exponent_bits is None:
-            raise ValueError(f"exponent_bits is missing for {self.bits}-bit {self.data_type}: accepted is 1 to {largest}")
+            raise ValueError(
+                f"exponent_bits is missing for {self.bits}-bit {self.data_type}: accepted is 1 to {largest}"
+            )
         if not 1 <= self.exponent_bits <= largest:
-            raise ValueError(f"exponent_bits {self.exponent_bits} does not fit {self.bits} bits: accepted is 1 to {largest}")
+            raise ValueError(
+                f"exponent_bits {self.exponent_bits} does not fit {self.bits} bits: accepted is 1 to {largest}"
+            )
 
     @property
     def slug(self) -> str:

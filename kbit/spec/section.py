@@ -1,5 +1,6 @@
 """The base of everything a user writes in YAML: frozen, closed to unknown keys, read with one clear error."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ def load_section(kind: type[S], path: Path) -> S:
         raise UserError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        raise UserError(f"{path} is empty")
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not the mapping of a {kind.__name__}")
     return parse_section(kind, content, str(path))
@@ -43,7 +46,7 @@ def parse_section(kind: type[S], content: dict, where: str) -> S:
 
 def describe(error: ValidationError, kind: type[Section], where: str) -> str:
     """The first problem of a validation error as one line, and how many more there are."""
-    problems = error.errors(include_url=False)
+    problems = list(distinct_problems(error.errors(include_url=False)))
     first = problems[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     if first["type"] == "extra_forbidden":
@@ -56,6 +59,14 @@ def describe(error: ValidationError, kind: type[Section], where: str) -> str:
         message = f"{first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{where}: {place}{': ' if place else ''}{message}{more}"
+
+
+def distinct_problems(problems: Sequence[Mapping]) -> Iterator[Mapping]:
+    """Without the complaint that a list is too short when it is so because an item of it was refused."""
+    for problem in problems:
+        inner = [other for other in problems if other["loc"][: len(problem["loc"])] == problem["loc"]]
+        if problem["type"] != "too_short" or len(inner) == 1:
+            yield problem
 
 
 def accepted_keys(kind: type[Section], location: tuple) -> list[str]:

@@ -21,7 +21,9 @@ class TaskChoice(Section):
     """A task of the study; a bare name in YAML takes the study's item limit."""
 
     name: str = Field(description="Name of a task in tasks_files.")
-    item_limit: int | None = Field(default=None, gt=0, description="Score the first so many items; overrides the study's.")
+    item_limit: int | None = Field(
+        default=None, gt=0, description="Score the first so many items; overrides the study's."
+    )
 
 
 def choice_from_name(value: object) -> object:
@@ -33,16 +35,30 @@ class StudyConfig(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Folder name of the study's tables and report.")
     title: str = Field(min_length=1, description="Title of the report.")
-    models_files: tuple[str, ...] = Field(default=("models.yaml",), min_length=1, description="Data sheets of models, relative to this file.")
-    tasks_files: tuple[str, ...] = Field(default=("tasks.yaml",), min_length=1, description="Lists of tasks, relative to this file.")
-    models: tuple[str, ...] = Field(min_length=1, description="Model names; shell patterns such as pythia-* select several.")
+    models_files: tuple[str, ...] = Field(
+        default=("models.yaml",), min_length=1, description="Data sheets of models, relative to this file."
+    )
+    tasks_files: tuple[str, ...] = Field(
+        default=("tasks.yaml",), min_length=1, description="Lists of tasks, relative to this file."
+    )
+    models: tuple[str, ...] = Field(
+        min_length=1, description="Model names; shell patterns such as pythia-* select several."
+    )
     exclude_models: tuple[str, ...] = Field(default=(), description="Names or patterns taken out again.")
-    tasks: tuple[Annotated[TaskChoice, BeforeValidator(choice_from_name, json_schema_input_type=str | TaskChoice)], ...] = Field(min_length=1, description="Tasks every model is scored on.")
-    item_limit: int | None = Field(default=None, gt=0, description="Score the first so many items of each task; null scores all.")
-    dtype: Dtype = Field(description="Compute dtype; float16 and bfloat16 also set the dtype of the weights that are quantized.")
+    tasks: tuple[
+        Annotated[TaskChoice, BeforeValidator(choice_from_name, json_schema_input_type=str | TaskChoice)], ...
+    ] = Field(min_length=1, description="Tasks every model is scored on.")
+    item_limit: int | None = Field(
+        default=None, gt=0, description="Score the first so many items of each task; null scores all."
+    )
+    dtype: Dtype = Field(
+        description="Compute dtype; float16 and bfloat16 also set the dtype of the weights that are quantized."
+    )
     token_budget: int = Field(default=4096, gt=0, description="Tokens of one scoring batch.")
     baseline: bool = Field(default=True, description="Add the 16-bit control of every model.")
-    grids: tuple[GridConfig, ...] = Field(default=(), description="What is varied; a cell named by several grids is evaluated once.")
+    grids: tuple[GridConfig, ...] = Field(
+        default=(), description="What is varied; a cell named by several grids is evaluated once."
+    )
 
 
 @dataclass(frozen=True)
@@ -109,7 +125,9 @@ def check_grid_patterns(config: StudyConfig, models: Sequence[Model], path: Path
         select_names(grid.models, [model.name for model in models], f"grids[{index}].models of {path}")
         for name in grid.tasks or ():
             if name not in task_names:
-                raise UserError(f"{name!r} is not one of the study's tasks {', '.join(sorted(task_names))} (grids[{index}].tasks of {path})")
+                raise UserError(
+                    f"{name!r} is not one of the study's tasks {', '.join(sorted(task_names))} (grids[{index}].tasks of {path})"
+                )
 
 
 def select_tasks(config: StudyConfig, path: Path) -> tuple[Task, ...]:
@@ -134,5 +152,3 @@ def select_tasks(config: StudyConfig, path: Path) -> tuple[Task, ...]:
 def unbuilt_options(specs: Iterable) -> list[str]:
     """What the specs ask for that this release can plan but not evaluate."""
     return sorted({option for spec in specs for option in spec.unbuilt})
-
-
