@@ -1,0 +1,44 @@
+"""The torch operators of this package: schema, fake, and what runs on every device without a kernel of its own.
+
+A kernel for a device plugs in with `fake_quantize.register_kernel("cuda")`; callers do not change.
+"""
+
+import torch
+from torch import Tensor
+
+from kbit.kernels import blockwise
+
+WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+LARGEST_CODEBOOK = 256
+
+
+@torch.library.custom_op("kbit::fake_quantize", mutates_args=())
+def fake_quantize(weight: Tensor, codebook: Tensor, block_size: int, absmax_dtype: torch.dtype) -> Tensor:
+    """Quantize and dequantize blockwise (definition: `kbit.kernels.reference`).
+
+    weight [out, in] fp32, fp16 or bf16, finite, any strides; codebook f32 [L <= 256] ascending, on the weight's device;
+    block_size: consecutive weights of the row-major matrix that share one absmax, stored as absmax_dtype
+    -> contiguous, shape and dtype of weight.
+    """
+    check_arguments(weight, codebook, block_size)
+    return blockwise.fake_quantize(weight, codebook, block_size, absmax_dtype)
+
+
+@fake_quantize.register_fake
+def _(weight: Tensor, codebook: Tensor, block_size: int, absmax_dtype: torch.dtype) -> Tensor:  # noqa: ARG001 (the schema)
+    check_arguments(weight, codebook, block_size)
+    return torch.empty_like(weight, memory_format=torch.contiguous_format)
+
+
+def check_arguments(weight: Tensor, codebook: Tensor, block_size: int) -> None:
+    """What every implementation may rely on. ValueError otherwise."""
+    if weight.dtype not in WEIGHT_DTYPES:
+        raise ValueError(f"weight is {weight.dtype}, not one of {', '.join(map(str, WEIGHT_DTYPES))}")
+    if codebook.dtype != torch.float32 or codebook.dim() != 1 or not 1 <= codebook.numel() <= LARGEST_CODEBOOK:
+        raise ValueError(
+            f"codebook is {codebook.dtype} {list(codebook.shape)}, not torch.float32 [1 to {LARGEST_CODEBOOK}]"
+        )
+    if codebook.device != weight.device:
+        raise ValueError(f"codebook is on {codebook.device}, the weight on {weight.device}")
+    if block_size < 1:
+        raise ValueError(f"block_size is {block_size}, not a positive number of weights")

@@ -1,0 +1,16 @@
+"""OPT. The 350M model projects a narrower embedding in and out: outside the blocks, so these stay at 16 bits."""
+
+from kbit.models.architectures.architecture import Architecture
+
+ARCHITECTURE = Architecture(
+    model_type="opt",
+    blocks="model.decoder.layers",
+    block_linears=(
+        "self_attn.q_proj",
+        "self_attn.k_proj",
+        "self_attn.v_proj",
+        "self_attn.out_proj",
+        "fc1",
+        "fc2",
+    ),
+)

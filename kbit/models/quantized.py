@@ -1,0 +1,85 @@
+"""A model under a quantization spec, for the length of a `with` block."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakSet
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from kbit.models.architectures import linears
+from kbit.quant import quantize_weight
+from kbit.spec.errors import UserError
+from kbit.spec.footprint import Footprint, count_footprint
+from kbit.spec.quant import QuantSpec
+
+QUANTIZED_NOW: WeakSet[PreTrainedModel] = WeakSet()
+
+
+@contextmanager
+def quantized(model: PreTrainedModel, spec: QuantSpec) -> Iterator[Footprint]:
+    """Within the block the model computes with quantized weights; after it, however it ends, with those it came with.
+
+    The weights it came with are set aside, never written: quantized ones take their place in the layers' parameters, so
+    going back copies nothing and loses no bit. Both exist at once. For the 16-bit control nothing changes.
+    UserError: a weight that cannot be quantized, by name, before the model is touched. RuntimeError: the model is
+    quantized already; it stays as it is.
+    """
+    if model in QUANTIZED_NOW:
+        raise RuntimeError(f"the model is quantized already; leave that block before quantizing it as {spec.slug}")
+    layers = linears(model)
+    parameters = distinct_weights(model, layers)
+    footprint = measure(model, spec, parameters)
+    quantized_values = {name: quantize_layer(layers[name], spec, f"{name}.weight") for name in parameters}
+    pristine = {name: parameter.data for name, parameter in parameters.items()}
+    QUANTIZED_NOW.add(model)
+    try:
+        replace(parameters, quantized_values)
+        yield footprint
+    finally:
+        replace(parameters, pristine)
+        QUANTIZED_NOW.discard(model)
+
+
+def replace(parameters: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
+    """Let every parameter hold the tensor of its name."""
+    for name, parameter in parameters.items():
+        parameter.data = values[name]
+
+
+def distinct_weights(model: PreTrainedModel, layers: dict[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """Layer's path -> its weight; layers that share one appear once. UserError if a 16-bit part shares it."""
+    owners: dict[nn.Parameter, list[str]] = {}
+    for path, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(parameter, []).append(path)
+    weights = {}
+    for name, layer in layers.items():
+        sharing = owners[layer.weight]
+        if plain := [path for path in sharing if path.removesuffix(".weight") not in layers]:
+            raise UserError(f"{name}.weight is tied to {', '.join(plain)}, which stays at 16 bits: it cannot be both")
+        if sharing[0] == f"{name}.weight":
+            weights[name] = layer.weight
+    return weights
+
+
+def quantize_layer(layer: nn.Module, spec: QuantSpec, name: str) -> Tensor:
+    """The weight under `spec`, in the layer's own layout. A Conv1D stores [in, out] and is quantized as [out, in]."""
+    weight = layer.weight.data
+    if isinstance(layer, Conv1D):
+        return quantize_weight(weight.t(), spec, name).t().contiguous()
+    return quantize_weight(weight, spec, name)
+
+
+def measure(model: PreTrainedModel, spec: QuantSpec, weights: dict[str, nn.Parameter]) -> Footprint:
+    """Count the bits of the model's parameters, tied ones once."""
+    layers = linears(model)
+    shapes = [output_by_input(layers[name]) for name in weights]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return count_footprint(spec, shapes, parameters - sum(weight.numel() for weight in weights.values()))
+
+
+def output_by_input(layer: nn.Module) -> tuple[int, int]:
+    """(out, in) of a layer's weight."""
+    rows, columns = layer.weight.shape
+    return (columns, rows) if isinstance(layer, Conv1D) else (rows, columns)
