@@ -28,10 +28,10 @@ class Change:
 def pin_models(data_sheet: Path, names: Sequence[str] = ()) -> list[Change]:
     """Fill revision (hub models that have none), parameters and quantized_parameters of the named models.
 
-    names: names or shell patterns; without any, all models that come from the hub. A revision that stands there is kept,
-    the counts are those of the config at that revision. The file is edited in place, comments stay; it is written only
-    when all models were read. UserError names the model, for a name that matches nothing, no network, an id that the hub
-    does not know, a folder without config, an architecture that cannot be quantized.
+    names: names or shell patterns; without any, all models that come from the hub. A commit that stands there is kept,
+    the counts are those of its config. The file is edited in place, comments stay; it is written only when all models
+    were read. UserError, naming the model: no network, an id that the hub does not know, a folder without config, an
+    architecture that cannot be quantized.
     """
     text = read_text(data_sheet)
     changes: list[Change] = []

@@ -13,18 +13,34 @@ from kbit.spec.section import Section
 class GridConfig(Section):
     """What is varied. Specs are the full product; only float takes exponent bits."""
 
-    models: tuple[str, ...] = Field(default=("*",), min_length=1, description="Names or patterns of the study's models this grid is for.")
+    models: tuple[str, ...] = Field(
+        default=("*",), min_length=1, description="Names or patterns of the study's models this grid is for."
+    )
     tasks: tuple[str, ...] | None = Field(default=None, description="Tasks of this grid; all of the study's if absent.")
     data_types: tuple[str, ...] = Field(min_length=1, description="Codebook families.")
     bits: tuple[int, ...] = Field(min_length=1, description="Code widths k.")
     block_sizes: tuple[BlockSize, ...] = Field(min_length=1, description="Weights per absmax: a number, row or tensor.")
-    exponent_bits: dict[int, tuple[int, ...]] = Field(default_factory=dict, description="For float: k -> the exponent bits E to try.")
-    centered: tuple[str, ...] = Field(default=(members.DEFAULT_CENTERING,), min_length=1, description="none, tensor, block.")
-    outlier_fractions: tuple[float, ...] = Field(default=(0.0,), min_length=1, description="Shares p of input dimensions kept at 16 bits.")
-    outlier_rules: tuple[str, ...] = Field(default=(members.DEFAULT_OUTLIER_RULE,), min_length=1, description="How those are chosen.")
-    scale_formats: tuple[str, ...] = Field(default=(members.DEFAULT_SCALE_FORMAT,), min_length=1, description="How an absmax is stored.")
-    solvers: tuple[str, ...] = Field(default=(members.DEFAULT_SOLVER,), min_length=1, description="How codes are chosen.")
-    rotations: tuple[str, ...] = Field(default=(members.DEFAULT_ROTATION,), min_length=1, description="Rotation of the input axis.")
+    exponent_bits: dict[int, tuple[int, ...]] = Field(
+        default_factory=dict, description="For float: k -> the exponent bits E to try."
+    )
+    centered: tuple[str, ...] = Field(
+        default=(members.DEFAULT_CENTERING,), min_length=1, description="none, tensor, block."
+    )
+    outlier_fractions: tuple[float, ...] = Field(
+        default=(0.0,), min_length=1, description="Shares p of input dimensions kept at 16 bits."
+    )
+    outlier_rules: tuple[str, ...] = Field(
+        default=(members.DEFAULT_OUTLIER_RULE,), min_length=1, description="How those are chosen."
+    )
+    scale_formats: tuple[str, ...] = Field(
+        default=(members.DEFAULT_SCALE_FORMAT,), min_length=1, description="How an absmax is stored."
+    )
+    solvers: tuple[str, ...] = Field(
+        default=(members.DEFAULT_SOLVER,), min_length=1, description="How codes are chosen."
+    )
+    rotations: tuple[str, ...] = Field(
+        default=(members.DEFAULT_ROTATION,), min_length=1, description="Rotation of the input axis."
+    )
 
     @model_validator(mode="after")
     def check_specs(self) -> "GridConfig":
@@ -38,12 +54,23 @@ class GridConfig(Section):
     def specs(self) -> Iterator[QuantSpec]:
         """The grid's quantization specs, in the order written."""
         options = product(
-            self.block_sizes, self.centered, self.outlier_fractions, self.outlier_rules, self.scale_formats, self.solvers, self.rotations
+            self.block_sizes,
+            self.centered,
+            self.outlier_fractions,
+            self.outlier_rules,
+            self.scale_formats,
+            self.solvers,
+            self.rotations,
         )
         fields = ("block_size", "centered", "outlier_fraction", "outlier_rule", "scale_format", "solver", "rotation")
         for (data_type, bits), values in product(product(self.data_types, self.bits), list(options)):
             for exponent_bits in self.exponent_bits_of(data_type, bits):
-                yield QuantSpec(data_type=data_type, bits=bits, exponent_bits=exponent_bits, **dict(zip(fields, values, strict=True)))
+                yield QuantSpec(
+                    data_type=data_type,
+                    bits=bits,
+                    exponent_bits=exponent_bits,
+                    **dict(zip(fields, values, strict=True)),
+                )
 
     def exponent_bits_of(self, data_type: str, bits: int) -> tuple[int | None, ...]:
         known = members.DATA_TYPES.get(data_type)

@@ -15,7 +15,14 @@ from kbit.spec.errors import UserError
 from kbit.spec.section import Section
 
 WEIGHT_FILES = ("config.json", "*.safetensors", "pytorch_model*.bin")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json", "*.model")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "*.model",
+)
 
 
 class ModelEntry(Section):
@@ -26,7 +33,9 @@ class ModelEntry(Section):
     hub_id: str | None = Field(default=None, description="Hugging Face hub id, such as EleutherAI/pythia-70m.")
     revision: str | None = Field(default=None, description="Commit on the hub; `kbit pin` fills it.")
     path: str | None = Field(default=None, description="Folder of a local checkpoint, relative to this file.")
-    parameters: int | None = Field(default=None, gt=0, description="All parameters, tied tensors once; read from local weights if absent.")
+    parameters: int | None = Field(
+        default=None, gt=0, description="All parameters, tied tensors once; read from local weights if absent."
+    )
     quantized_parameters: int | None = Field(default=None, gt=0, description="Weights of the quantized linear layers.")
     tokens_seen: int | None = Field(default=None, gt=0, description="Tokens the model was trained on.")
 
@@ -42,7 +51,9 @@ class ModelEntry(Section):
 class ModelsFile(Section):
     """A data sheet of models."""
 
-    models: tuple[ModelEntry, ...] = Field(min_length=1, description="The models, in the order in which reports list them.")
+    models: tuple[ModelEntry, ...] = Field(
+        min_length=1, description="The models, in the order in which reports list them."
+    )
 
 
 @dataclass(frozen=True)
@@ -81,14 +92,7 @@ class Model:
 
 def resolve_model(entry: ModelEntry, data_sheet: Path) -> Model:
     """Identify the weights of an entry. UserError when the folder is missing or holds no weights."""
-    common = dict(
-        name=entry.name,
-        family=entry.family,
-        quantized_parameters=entry.quantized_parameters,
-        tokens_seen=entry.tokens_seen,
-        hub_id=entry.hub_id,
-        revision=entry.revision,
-    )
+    common = entry.model_dump(include={"name", "family", "quantized_parameters", "tokens_seen", "hub_id", "revision"})
     if entry.hub_id is not None:
         source = f"{entry.hub_id}@{entry.revision or 'unpinned'}"
         return Model(model_id=source, tokenizer_id=source, parameters=entry.parameters, path=None, **common)
@@ -97,7 +101,9 @@ def resolve_model(entry: ModelEntry, data_sheet: Path) -> Model:
         raise UserError(f"model {entry.name!r}: no folder {entry.path} (path of the model in {data_sheet})")
     weights, tokenizer = matching(folder, WEIGHT_FILES), matching(folder, TOKENIZER_FILES)
     if not (folder / "config.json").is_file() or not any(file.suffix in (".safetensors", ".bin") for file in weights):
-        raise UserError(f"model {entry.name!r}: {entry.path} holds no config.json with weights (path of the model in {data_sheet})")
+        raise UserError(
+            f"model {entry.name!r}: {entry.path} holds no config.json with weights (path of the model in {data_sheet})"
+        )
     return Model(
         model_id=f"local-{digest_json([digest_files(weights), digest_files(tokenizer)])[:16]}",
         tokenizer_id=f"local-{digest_files(tokenizer)[:16]}",
@@ -126,8 +132,8 @@ def read_header(file: Path) -> dict[str, dict]:
             (length,) = struct.unpack("<Q", stream.read(8))
             header = json.loads(stream.read(length))
     except (struct.error, ValueError, MemoryError, OverflowError):
-        raise UserError(f"{file} is not a safetensors file (truncated, or a pointer that git-lfs has not fetched)") from None
+        raise UserError(
+            f"{file} is not a safetensors file (truncated, or a pointer that git-lfs has not fetched)"
+        ) from None
     header.pop("__metadata__", None)
     return header
-
-

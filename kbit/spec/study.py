@@ -105,7 +105,8 @@ def check_distinct_weights(models: Sequence[Model], path: Path) -> None:
     for model in models:
         if model.model_id in first:
             raise UserError(
-                f"models {first[model.model_id]!r} and {model.name!r} have the same weights ({model.model_id}); keep one in models of {path}"
+                f"models {first[model.model_id]!r} and {model.name!r} have the same weights ({model.model_id}); "
+                f"keep one in models of {path}"
             )
         first[model.model_id] = model.name
 
@@ -126,7 +127,8 @@ def check_grid_patterns(config: StudyConfig, models: Sequence[Model], path: Path
         for name in grid.tasks or ():
             if name not in task_names:
                 raise UserError(
-                    f"{name!r} is not one of the study's tasks {', '.join(sorted(task_names))} (grids[{index}].tasks of {path})"
+                    f"{name!r} is not one of the study's tasks {', '.join(sorted(task_names))} "
+                    f"(grids[{index}].tasks of {path})"
                 )
 
 

@@ -84,7 +84,9 @@ class Task:
     def locator(self) -> dict[str, object]:
         """What building the requests needs: plain JSON."""
         return {
-            **self.entry.model_dump(mode="json", include={"name", "kind", "metric", "version", "dataset", "dataset_name", "revision"}),
+            **self.entry.model_dump(
+                mode="json", include={"name", "kind", "metric", "version", "dataset", "dataset_name", "revision"}
+            ),
             "yaml_file": str(self.yaml_file) if self.yaml_file else None,
             "data_files": [str(file) for file in self.data_files],
             "item_limit": self.item_limit,
@@ -99,7 +101,9 @@ def resolve_task(entry: TaskEntry, item_limit: int | None, tasks_file: Path) -> 
     files = [Path(tasks_file.parent, name).resolve() for name in (entry.yaml_file, *entry.data_files)]
     for file in files:
         if not file.is_file():
-            raise UserError(f"task {entry.name!r}: no file {file} (yaml_file and data_files of the task in {tasks_file})")
+            raise UserError(
+                f"task {entry.name!r}: no file {file} (yaml_file and data_files of the task in {tasks_file})"
+            )
     check_definition(entry, files[0])
     for file in files[1:]:
         check_json_lines(entry, file)
@@ -110,7 +114,7 @@ class DefinitionLoader(yaml.SafeLoader):
     """Reads a task YAML without running its !function tags."""
 
 
-DefinitionLoader.add_constructor("!function", lambda loader, node: f"!function {node.value}")
+DefinitionLoader.add_constructor("!function", lambda _loader, node: f"!function {node.value}")
 
 
 def check_definition(entry: TaskEntry, file: Path) -> None:

@@ -1,7 +1,7 @@
 """The counts of the data sheet are those of transformers' own classes, built on the meta device.
 
-published_shapes.csv holds what the models' config.json files on the hub say: layers, width, heads, rows of the embedding
-(padded, where the publisher padded it). What else shapes the parameters of a family stands in the functions below.
+published_shapes.csv holds what the models' config.json files on the hub say: layers, width, heads, rows of the
+embedding (padded, where the publisher padded it). What else shapes a family's parameters stands in the functions below.
 """
 
 import csv

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from kbit.spec.errors import UserError
-from kbit.spec.study import load_study
+from kbit.spec.grid import GridConfig
+from kbit.spec.study import StudyConfig, load_study
 
 STUDY = {
     "name": "mistakes",
@@ -80,13 +81,12 @@ FLOAT = {**GRID, "data_types": ["float"]}
 MISTAKES = {
     "unknown key": (
         {"dtpye": "float32"},
-        "study.yaml: dtpye: unknown key 'dtpye': accepted here are baseline, dtype, exclude_models, grids, item_limit, models, "
-        "models_files, name, tasks, tasks_files, title, token_budget",
+        "study.yaml: dtpye: unknown key 'dtpye': accepted here are " + ", ".join(sorted(StudyConfig.model_fields)),
     ),
     "unknown key of a grid": (
         {"grids": [{**GRID, "block_size": [64]}]},
-        "study.yaml: grids[0].block_size: unknown key 'block_size': accepted here are bits, block_sizes, centered, data_types, "
-        "exponent_bits, models, outlier_fractions, outlier_rules, rotations, scale_formats, solvers, tasks",
+        "study.yaml: grids[0].block_size: unknown key 'block_size': accepted here are "
+        + ", ".join(sorted(GridConfig.model_fields)),
     ),
     "missing key": ({"dtype": None}, "study.yaml: dtype: None: input should be 'float32', 'float16' or 'bfloat16'"),
     "unknown data type": (
