@@ -1,0 +1,1 @@
+"""The report: one self-contained HTML page per study, drawn from its tables and fits. Torch-free, no network."""

@@ -1,0 +1,14 @@
+"""The figures of a report, in the order shown. A new figure is one file here and one entry in this list."""
+
+from kbit.report.figures import bits, block_sizes, data_types, perplexity_accuracy, shares
+from kbit.report.figures.figure import ACCOUNTINGS, METRICS, QUANTITIES, Figure
+
+FIGURES: tuple[Figure, ...] = (
+    bits.FIGURE,
+    shares.FIGURE,
+    data_types.FIGURE,
+    block_sizes.FIGURE,
+    perplexity_accuracy.FIGURE,
+)
+
+__all__ = ["ACCOUNTINGS", "FIGURES", "METRICS", "QUANTITIES", "Figure"]

@@ -1,0 +1,33 @@
+"""Data types at 3 and 4 bits, one curve per data type (the paper's figures 3 and 9)."""
+
+from kbit.report.figures.figure import ACCOUNTINGS, Figure, Select, View
+from kbit.report.figures.marks import curves
+
+
+def caption(view: View) -> str:
+    drawn = (
+        "The metric itself"
+        if view.quantity == "value"
+        else "What quantization costs a model: its metric minus that of the same model at 16 bits"
+    )
+    return (
+        f"{drawn}, for every codebook at the same precision and block size, against log₂ {ACCOUNTINGS[view.accounting]} "
+        f"({view.better}). The curves of one panel differ in the values of their codebook alone; float is named with its exponent bits E."
+    )
+
+
+FIGURE = Figure(
+    name="data-types",
+    title="Data types at 3 and 4 bits",
+    series="codebook",
+    draw=lambda view: curves(view, "codebook"),
+    caption=caption,
+    panels=("bits", "family"),
+    selects=(Select("block_size", "Block size", prefer=("64", "128", "row")),),
+    where={"plain": (True,), "final": (True,), "bits": (3, 4)},
+    quantities=("change", "value"),
+    columns=(
+        "bits", "family", "model", "codebook", "spec", "body_bits", "total_bits",
+        "accuracy", "accuracy_stderr", "accuracy_change", "n_tasks", "loss", "loss_change",
+    ),
+)  # fmt: skip

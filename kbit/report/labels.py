@@ -1,0 +1,40 @@
+"""How the page names columns and switches."""
+
+COLUMN_LABELS = {
+    "family": "family",
+    "model": "model",
+    "spec": "quantization",
+    "data_type": "data type",
+    "codebook": "data type",
+    "selection": "specs",
+    "bits": "bits k",
+    "exponent_bits": "exponent bits E",
+    "block_size": "block size",
+    "bits_per_param": "bits per parameter",
+    "body_bits": "body bits",
+    "total_bits": "total model bits",
+    "accuracy": "mean zero-shot accuracy",
+    "accuracy_stderr": "its standard error",
+    "accuracy_change": "accuracy minus 16-bit",
+    "n_tasks": "tasks in the mean",
+    "loss": "loss, nats per byte",
+    "loss_change": "loss minus 16-bit",
+    "share": "share won",
+    "share_low": "95 % from",
+    "share_high": "95 % to",
+    "win_rate": "resamples won",
+    "gap_to_best": "mean gap to the best",
+    "fit": "fit",
+    "task_set": "tasks",
+    "bit_accounting": "bit accounting",
+    "level": "level",
+    "n": "points n",
+}
+
+SHORT = {"loss": "loss", "accuracy": "accuracy", "total_bits": "total", "body_bits": "body"}
+"""Labels of the switches in the bar."""
+
+HINTS = {
+    "total_bits": "Everything a quantized model stores, 16-bit embeddings included",
+    "body_bits": "The quantized linear layers alone: codes, scales, codebooks",
+}

@@ -1,0 +1,67 @@
+// Elements: small builders of HTML, legend symbols, and how numbers are written.
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+// Paths in a box of 12 x 12, in the orientation in which Vega draws the same names.
+const SYMBOLS = {
+  circle: "M6 1.6a4.4 4.4 0 1 0 .01 0z",
+  square: "M2 2h8v8H2z",
+  diamond: "M6 .6 11 6l-5 5.4L1 6z",
+  cross: "M4.3 1h3.4v3.3H11v3.4H7.7V11H4.3V7.7H1V4.3h3.3z",
+  "triangle-up": "M6 1.2 11 10.4H1z",
+  "triangle-down": "M6 10.8 11 1.6H1z",
+  "triangle-right": "M10.8 6 1.6 11V1z",
+  "triangle-left": "M1.2 6 10.4 1v10z",
+};
+
+function symbol(series) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 12 12");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", SYMBOLS[series.shape]);
+  path.setAttribute("fill", `var(${series.variable})`);
+  svg.append(path);
+  return svg;
+}
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+// Whole numbers with thin groups; others to five significant digits; a true minus sign.
+function formatValue(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value !== "number") return String(value);
+  const small = value !== 0 && Math.abs(value) < 1e-4;
+  const text = Number.isInteger(value) ? whole.format(value) : small ? value.toExponential(2) : String(Number(value.toPrecision(5)));
+  return text.replace("-", "−");
+}
+
+function dataTable(rows, columns, labels, caption) {
+  const numeric = new Set(columns.filter((column) => rows.some((row) => typeof row[column] === "number")));
+  const cell = (tag, column, text) => element(tag, { class: numeric.has(column) ? "number" : null, scope: tag === "th" ? "col" : null }, text);
+  const head = element("thead", {}, element("tr", {}, ...columns.map((column) => cell("th", column, labels[column] ?? column))));
+  const body = rows.map((row) => element("tr", {}, ...columns.map((column) => cell("td", column, formatValue(row[column])))));
+  return element("table", {}, element("caption", {}, caption), head, element("tbody", {}, ...body));
+}
+
+// RFC 4180: quoted where needed, full precision, empty for null.
+function toCsv(rows, columns) {
+  const quote = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const line = (values) => values.map((value) => quote(value === null || value === undefined ? "" : String(value))).join(",");
+  return [line(columns), ...rows.map((row) => line(columns.map((column) => row[column])))].join("\r\n") + "\r\n";
+}
+
+function download(name, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

@@ -1,0 +1,39 @@
+// State: what the reader chose, kept in the URL's hash so that a view can be linked. Defaults are left out of it.
+
+const state = {
+  defaults: new Map(),
+  chosen: new Map(),
+  listeners: [],
+
+  get(key) {
+    return this.chosen.get(key) ?? this.defaults.get(key);
+  },
+  getList(key) {
+    return (this.get(key) ?? "").split("~").filter(Boolean);
+  },
+  set(key, value) {
+    if (value === this.defaults.get(key)) this.chosen.delete(key);
+    else this.chosen.set(key, value);
+    history.replaceState(null, "", this.hash() || location.pathname + location.search);
+    return this.notify(key);
+  },
+  toggle(key, item) {
+    const items = this.getList(key);
+    const kept = items.includes(item) ? items.filter((other) => other !== item) : [...items, item].sort();
+    return this.set(key, kept.join("~"));
+  },
+  hash() {
+    const text = new URLSearchParams([...this.chosen].sort()).toString();
+    return text && `#${text}`;
+  },
+  // Unknown keys stay in the map and do no harm; an unknown value falls back to the default where it is used.
+  restore() {
+    this.chosen = new Map(new URLSearchParams(location.hash.slice(1)));
+    return this.notify(null);
+  },
+  notify(key) {
+    return Promise.all(this.listeners.map((listener) => listener(key)));
+  },
+};
+
+window.addEventListener("hashchange", () => state.restore());
