@@ -9,3 +9,7 @@ def choice_error(what: str, value: object, accepted: object, where: str) -> User
     """The standard sentence for a value outside a known set."""
     listed = ", ".join(str(item) for item in accepted)
     return UserError(f"{what} {value!r} is not one of {listed} ({where})")
+
+
+class UnsupportedError(UserError):
+    """This model cannot take this quantization spec: a result, recorded in the cell's row, not a fault of the job."""

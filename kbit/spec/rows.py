@@ -28,6 +28,7 @@ class Column:
 
 
 UNSCORED = "the cell has no scores (status unsupported, crashed or failed)"
+UNQUANTIZED = "the model was not quantized (status unsupported, crashed, or failed in quantizing)"
 
 COLUMNS: tuple[Column, ...] = (
     Column("cell_id", "string", "Identity of the cell: digest of all that can change its score."),
@@ -36,7 +37,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("data_type", "string", "Codebook family; none is the 16-bit control."),
     Column("bits", "int32", "Width k of a code.", unit="bits"),
     Column("exponent_bits", "int32", "Exponent bits E of a float.", unit="bits", null="the data type has none"),
-    Column("block_size", "string", "Consecutive weights that share one absmax: a number, row or tensor.", null="16-bit control"),
+    Column(
+        "block_size",
+        "string",
+        "Consecutive weights that share one absmax: a number, row or tensor.",
+        null="16-bit control",
+    ),
     Column("centered", "string", "Mean subtracted before quantizing: none, tensor, block."),
     Column("outlier_fraction", "float64", "Share of input dimensions kept at 16 bits."),
     Column("outlier_rule", "string", "How they are chosen.", null="outlier_fraction is 0"),
@@ -50,7 +56,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("dtype", "string", "Compute dtype."),
     Column("status", "string", "ok, collapsed (non-finite logits: a result), unsupported, crashed, failed."),
     Column("error", "string", "What went wrong.", null="status is ok"),
-    Column("metrics", "metrics", "Metrics of the task: name, value, standard error (null if unknown), items n.", null=UNSCORED),
+    Column(
+        "metrics",
+        "metrics",
+        "Metrics of the task: name, value, standard error (null if unknown), items n.",
+        null=UNSCORED,
+    ),
     Column(
         "samples",
         "list<float32>",
@@ -58,11 +69,19 @@ COLUMNS: tuple[Column, ...] = (
         unit="nats",
         null=UNSCORED,
     ),
-    Column("bits_per_param", "float64", "Stored bits per quantized weight, as the paper counts: k + 16/B.", unit="bits", null="status is crashed"),
-    Column("body_bits", "int64", "Bits of the quantized linears: codes, scales, codebooks.", unit="bits", null="status is crashed"),
-    Column("total_bits", "int64", "Bits of everything stored, tied tensors once.", unit="bits", null="status is crashed"),
-    Column("quantized_parameters", "int64", "Weights of the quantized linears.", null="status is crashed"),
-    Column("parameters", "int64", "All parameters, tied tensors once.", null="status is crashed"),
+    Column(
+        "bits_per_param",
+        "float64",
+        "Stored bits per quantized weight, as the paper counts: k + 16/B.",
+        unit="bits",
+        null=UNQUANTIZED,
+    ),
+    Column(
+        "body_bits", "int64", "Bits of the quantized linears: codes, scales, codebooks.", unit="bits", null=UNQUANTIZED
+    ),
+    Column("total_bits", "int64", "Bits of everything stored, tied tensors once.", unit="bits", null=UNQUANTIZED),
+    Column("quantized_parameters", "int64", "Weights of the quantized linears.", null=UNQUANTIZED),
+    Column("parameters", "int64", "All parameters, tied tensors once.", null=UNQUANTIZED),
     Column("n_items", "int32", "Items scored.", null=UNSCORED),
     Column("n_tokens", "int64", "Tokens that went through the model, padding left out.", unit="tokens", null=UNSCORED),
     Column("evaluation_version", "int32", "Version of the evaluation; part of the identity."),
@@ -70,9 +89,21 @@ COLUMNS: tuple[Column, ...] = (
     Column("token_budget", "int32", "Tokens of one scoring batch.", unit="tokens"),
     Column("threads", "int32", "CPU threads of the job."),
     Column("device", "string", "cpu, or the GPU's name."),
-    Column("seconds", "float64", "Wall time of scoring this cell.", unit="s", null="status is crashed"),
-    Column("quantize_seconds", "float64", "Wall time of quantizing the model for the cell's spec, shared by the spec's cells.", unit="s", null="status is crashed"),
-    Column("peak_memory_bytes", "int64", "Peak memory of the process (GPU: of the device) so far.", unit="bytes", null="status is crashed"),
+    Column("seconds", "float64", "Wall time of scoring this cell.", unit="s", null=UNSCORED),
+    Column(
+        "quantize_seconds",
+        "float64",
+        "Wall time of quantizing the model for the cell's spec, shared by the spec's cells.",
+        unit="s",
+        null=UNQUANTIZED,
+    ),
+    Column(
+        "peak_memory_bytes",
+        "int64",
+        "Peak memory of the process (GPU: of the device) so far.",
+        unit="bytes",
+        null="status is crashed",
+    ),
     Column("started_at", "string", "UTC time at which the cell was started, ISO 8601."),
     Column("host", "string", "Name of the machine."),
     Column("git_commit", "string", "Commit of the checkout, with + if it was changed.", null="not run from a checkout"),

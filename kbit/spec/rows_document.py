@@ -11,8 +11,8 @@ Generated from `kbit/spec/rows.py` by `python -m kbit.spec.rows_document > docs/
 
 Every evaluated cell (model, quantization spec, task) leaves one row. Rows stand in the journals
 (`results/journal/<model>/*.jsonl`, one JSON line per event with a CRC32 in front) and, as a view of these, in the parts
-(`results/parts/<model>/<slice>.<key>.parquet`, sorted by `cell_id`). This is row version {version}. Columns that an older part
-lacks read as null; columns that only a newer release knows are refused by name.
+(`results/parts/<model>/<slice>.<key>.parquet`, sorted by `cell_id`). This is row version {version}.
+Columns that an older part lacks read as null; columns that only a newer release knows are refused by name.
 
 Statuses: {statuses}. Final are {final}; a `failed` row is never taken over, its cell is tried again
 whenever its shard runs.

@@ -32,24 +32,30 @@ def write_part(rows: Sequence[Mapping[str, object]], path: Path, metadata: Mappi
     """Write rows as one Parquet file that is either wholly there under its name or not at all.
 
     `metadata` goes into the file's key-value metadata beside the row version. ValueError if a row does not fit
-    the schema or a cell has two rows.
+    the schema or a cell has two rows. UserError names a part that cannot be written.
     """
     table = rows_table(rows).replace_schema_metadata(
         {VERSION_KEY: str(ROW_VERSION), **{f"kbit_{key}": value for key, value in metadata.items()}}
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Dot-prefixed, so that no pattern for parts matches it; in the same folder, so that the rename is atomic.
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
     try:
-        with temporary.open("xb") as file:
-            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
-            file.flush()
-            os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(table, temporary)
         check_written(table, temporary)
         temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"part {path} cannot be written: {error}") from None
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    with path.open("wb") as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def rows_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:

@@ -26,14 +26,8 @@ METRIC_FIELDS = ("name", "value", "stderr", "n")
 def encode_row(row: Mapping[str, object]) -> dict[str, object]:
     """A row as a JSON value. ValueError names a column that is unknown, missing, or of another type."""
     check_row(row)
-    encoders = {
-        "float64": encode_float,
-        "float32": encode_float,
-        "list<float32>": encode_samples,
-        "metrics": encode_metrics,
-    }
     return {
-        column.name: encoders[column.type](row[column.name]) if column.type in encoders else row[column.name]
+        column.name: ENCODERS.get(column.type, as_it_is)(row[column.name])
         for column in COLUMNS
         if row.get(column.name) is not None
     }
@@ -45,16 +39,8 @@ def decode_row(content: Mapping[str, object], where: str) -> Row:
     UserError names the columns that only a newer release knows; `where` is named in it.
     """
     refuse_unknown(content, where)
-    decoders = {
-        "float64": decode_float,
-        "float32": decode_float,
-        "list<float32>": decode_samples,
-        "metrics": decode_metrics,
-    }
     return {
-        column.name: decoders[column.type](content[column.name])
-        if column.type in decoders and column.name in content
-        else content.get(column.name)
+        column.name: DECODERS.get(column.type, as_it_is)(content[column.name]) if column.name in content else None
         for column in COLUMNS
     }
 
@@ -62,14 +48,14 @@ def decode_row(content: Mapping[str, object], where: str) -> Row:
 def refuse_unknown(columns: Iterable[str], where: str) -> None:
     """UserError if a newer release has written columns that this one would drop."""
     if unknown := [name for name in columns if name not in COLUMN_NAMES]:
-        listed = ", ".join(unknown)
         raise UserError(
-            f"{where} has columns that this release does not know: {listed} (it reads rows up to version {ROW_VERSION}); use a newer kbit"
+            f"{where} has columns that this release does not know: {', '.join(unknown)} "
+            f"(it reads rows up to version {ROW_VERSION}); use a newer kbit"
         )
 
 
 def check_row(row: Mapping[str, object]) -> None:
-    """ValueError unless the row has exactly the schema's columns, each of its type, null only where that is documented."""
+    """ValueError unless every value is of its column's type, and null only in a column that may be."""
     if unknown := set(row) - COLUMN_NAMES:
         raise ValueError(f"a row has no columns {', '.join(sorted(unknown))}")
     for column in COLUMNS:
@@ -88,7 +74,7 @@ def has_type(value: object, kind: str) -> bool:
     if kind in ("int32", "int64"):
         limit = 2 ** (31 if kind == "int32" else 63)
         return isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
-    if kind in ("float32", "float64"):
+    if kind == "float64":
         return isinstance(value, float)
     if kind == "metrics":
         return isinstance(value, list) and all(set(metric) == set(METRIC_FIELDS) for metric in value)
@@ -96,8 +82,13 @@ def has_type(value: object, kind: str) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, str)
 
 
+def as_it_is(value: object) -> object:
+    """Strings and whole numbers are the same in JSON."""
+    return value
+
+
 def encode_float(value: float) -> float | str:
-    return value if math.isfinite(value) else repr(float(value))
+    return float(value) if math.isfinite(value) else repr(float(value))
 
 
 def decode_float(value: float | str) -> float:
@@ -119,21 +110,25 @@ def decode_samples(text: str) -> "np.ndarray":
 def encode_metrics(metrics: list[dict]) -> list[list]:
     """Each metric as [name, value, stderr, n]."""
     return [
-        [
-            metric["name"],
-            *(None if metric[key] is None else encode_float(float(metric[key])) for key in ("value", "stderr")),
-            metric["n"],
-        ]
+        [metric["name"], encode_optional(metric["value"]), encode_optional(metric["stderr"]), metric["n"]]
         for metric in metrics
     ]
 
 
 def decode_metrics(content: list[list]) -> list[dict]:
     return [
-        {"name": name, "value": optional_float(value), "stderr": optional_float(stderr), "n": n}
+        {"name": name, "value": decode_optional(value), "stderr": decode_optional(stderr), "n": n}
         for name, value, stderr, n in content
     ]
 
 
-def optional_float(value: float | str | None) -> float | None:
+def encode_optional(value: float | None) -> float | str | None:
+    return None if value is None else encode_float(value)
+
+
+def decode_optional(value: float | str | None) -> float | None:
     return None if value is None else decode_float(value)
+
+
+ENCODERS = {"float64": encode_float, "list<float32>": encode_samples, "metrics": encode_metrics}
+DECODERS = {"float64": decode_float, "list<float32>": decode_samples, "metrics": decode_metrics}

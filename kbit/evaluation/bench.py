@@ -1,0 +1,182 @@
+"""The bench at which a worker evaluates cells: one model, loaded once, brought from spec to spec."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from transformers import PreTrainedModel
+
+from kbit.evaluation.cell_rows import cell_row
+from kbit.evaluation.evaluate import TaskResult, evaluate_task
+from kbit.evaluation.faults import describe, is_device_error, is_out_of_memory, is_passing
+from kbit.evaluation.provenance import peak_memory_bytes, provenance, utc_now
+from kbit.evaluation.requests import Requests, read_requests
+from kbit.models.load import load_model
+from kbit.models.quantized import quantized
+from kbit.spec.errors import UnsupportedError, UserError, choice_error
+from kbit.spec.footprint import Footprint
+from kbit.spec.quant import QuantSpec
+from kbit.store.journal import JournalWriter
+from kbit.store.paths import locator_path, requests_path
+from kbit.store.shard_file import ShardCell, ShardFile, read_shard
+
+DEVICES = ("auto", "cpu", "cuda")
+FOOTPRINT_COLUMNS = ("bits_per_param", "body_bits", "total_bits", "quantized_parameters", "parameters")
+
+
+class DeviceLostError(Exception):
+    """The device reported an error after which this process cannot use it."""
+
+
+def evaluate_job(job: dict) -> None:
+    """Evaluate the job's cells in its order; keys as `kbit.evaluation.worker` states them."""
+    shard = read_shard(Path(job["shard"]))
+    torch.set_num_threads(job["threads"])
+    torch.set_num_interop_threads(1)
+    device = choose_device(job["device"])
+    model = load_model(read_locator(shard.model), shard.dtype, str(device))
+    source = provenance(job["threads"], device_name(device))
+    cells = {cell.cell_id: cell for cell in shard.cells}
+    with JournalWriter(Path(job["journal"])) as journal:
+        bench = Bench(shard, model, device, source, journal)
+        for spec, group in groupby((cells[cell_id] for cell_id in job["cells"]), key=lambda cell: cell.spec):
+            bench.evaluate_spec(spec, list(group))
+
+
+def choose_device(name: str) -> torch.device:
+    """cpu or cuda; auto takes cuda where there is one. UserError for cuda without a GPU."""
+    if name not in DEVICES:
+        raise choice_error("device", name, DEVICES, "--device")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("device cuda: torch finds no GPU on this node (--device auto falls back to cpu)")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def read_locator(model: str) -> dict:
+    path = locator_path(model)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} (where the model lies) cannot be read: {error}; plan the study again") from None
+
+
+class Bench:
+    """Evaluates cells on a model; every cell leaves a start and a row in the journal."""
+
+    def __init__(
+        self,
+        shard: ShardFile,
+        model: PreTrainedModel,
+        device: torch.device,
+        source: dict[str, object],
+        journal: JournalWriter,
+    ) -> None:
+        self.shard = shard
+        self.model = model
+        self.device = device
+        self.source = source
+        self.journal = journal
+        self._requests: dict[tuple[str, str], Requests] = {}
+
+    def evaluate_spec(self, spec: QuantSpec, cells: Sequence[ShardCell]) -> None:
+        """Quantize once, score every task. A spec the model cannot take gives each of its cells a row that says so."""
+        # Quantizing counts as part of the first cell, so that a crash in it is laid at the spec's door.
+        started_at = self.start(cells[0])
+        began = perf_counter()
+        with ExitStack() as stack:
+            try:
+                footprint = stack.enter_context(quantized(self.model, spec))
+            except UnsupportedError as error:
+                self.write_all(cells, "unsupported", started_at, error)
+                return
+            except (OSError, RuntimeError, MemoryError) as error:
+                if not is_passing(error):
+                    raise
+                self.write_all(cells, "failed", started_at, error)
+                return
+            values = {**footprint_columns(footprint), "quantize_seconds": perf_counter() - began}
+            for cell in cells:
+                self.evaluate_cell(cell, started_at if cell is cells[0] else self.start(cell), values)
+
+    def start(self, cell: ShardCell) -> str:
+        """Note the start of a cell in the journal; returns its time."""
+        started_at = utc_now()
+        self.journal.start(cell.cell_id, {**self.source, "started_at": started_at})
+        return started_at
+
+    def evaluate_cell(self, cell: ShardCell, started_at: str, values: dict[str, object]) -> None:
+        """Score one task on the quantized model and write the row."""
+        began = perf_counter()
+        try:
+            result, token_budget = self.score(cell)
+        except (OSError, RuntimeError, MemoryError) as error:
+            if not is_passing(error):
+                raise
+            self.write(cell, "failed", started_at, {**values, "error": describe(error)})
+            if is_device_error(error):
+                raise DeviceLostError(describe(error)) from error
+            return
+        status = "collapsed" if result.collapsed else "ok"
+        error = "the model's logits are not finite" if result.collapsed else None
+        outcome = {**result_columns(result), "token_budget": token_budget, "error": error}
+        self.write(cell, status, started_at, {**values, **outcome, "seconds": perf_counter() - began})
+
+    def score(self, cell: ShardCell) -> tuple[TaskResult, int]:
+        """The result, and the token budget it took: halved, down to one item a batch, while memory runs out."""
+        requests = self.requests(cell)
+        for token_budget in halvings(self.shard.token_budget):
+            try:
+                return evaluate_task(self.model, requests, token_budget), token_budget
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or token_budget == 1:
+                    raise
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        raise AssertionError("halvings end at 1")
+
+    def requests(self, cell: ShardCell) -> Requests:
+        key = (cell.task, cell.requests)
+        if key not in self._requests:
+            self._requests[key] = read_requests(requests_path(*key))
+        return self._requests[key]
+
+    def write_all(self, cells: Sequence[ShardCell], status: str, started_at: str, error: Exception) -> None:
+        """The same outcome for every cell of a spec."""
+        for cell in cells:
+            self.write(cell, status, started_at, {"error": describe(error)})
+        if is_device_error(error):
+            raise DeviceLostError(describe(error)) from error
+
+    def write(self, cell: ShardCell, status: str, started_at: str, values: dict[str, object]) -> None:
+        source = {**self.source, "started_at": started_at, "peak_memory_bytes": peak_memory_bytes(self.device.type)}
+        self.journal.row(cell_row(self.shard, cell, status, source, values))
+
+
+def halvings(token_budget: int) -> Iterator[int]:
+    """The budget, its half, ... 1."""
+    while token_budget >= 1:
+        yield token_budget
+        token_budget //= 2
+
+
+def footprint_columns(footprint: Footprint) -> dict[str, object]:
+    return {name: getattr(footprint, name) for name in FOOTPRINT_COLUMNS}
+
+
+def result_columns(result: TaskResult) -> dict[str, object]:
+    return {
+        "metrics": [asdict(metric) for metric in result.metrics],
+        "samples": result.samples,
+        "n_items": result.n_items,
+        "n_tokens": result.n_tokens,
+    }

@@ -1,0 +1,92 @@
+"""One job: a row for every cell of a shard, from the journals where they have it, from workers where not.
+
+Torch-free: when nothing is left to evaluate, the part is rebuilt in a moment.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kbit.evaluation.supervisor import Supervisor
+from kbit.spec.errors import UserError
+from kbit.spec.rows import FINAL_STATUSES
+from kbit.store.journal import JournalState, read_journals
+from kbit.store.parts import part_rows, read_part, write_part
+from kbit.store.paths import journal_folder, locator_path, requests_path
+from kbit.store.shard_file import ShardCell, ShardFile, read_shard
+
+WORKER = (sys.executable, "-m", "kbit.evaluation.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOutcome:
+    """What a job did."""
+
+    cells: int
+    evaluated: int
+    """Cells this job evaluated; the others were taken over."""
+    statuses: Counter[str]
+    bad_lines: int
+    """Torn or corrupted journal lines that were skipped."""
+
+    def __str__(self) -> str:
+        statuses = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
+        return f"{self.cells} cells ({statuses}): {self.evaluated} evaluated, {self.cells - self.evaluated} taken over"
+
+
+def run_shard(
+    shard_file: Path, part: Path, threads: int, device: str = "auto", worker_command: Sequence[str] = WORKER
+) -> ShardOutcome:
+    """Write the part of a shard. Final rows that exist are taken over, the other cells evaluated.
+
+    UserError for a shard, model, task or node at fault: no part is written, the journal keeps what was finished.
+    """
+    shard = read_shard(shard_file)
+    known = take_over(shard, part)
+    missing = [cell for cell in shard.cells if cell.cell_id not in known.rows]
+    rows = dict(known.rows)
+    if missing:
+        check_inputs(shard, missing)
+        supervisor = Supervisor(shard, shard_file, threads, device, worker_command)
+        rows |= supervisor.evaluate(missing, known.open_starts)
+    chosen = [rows[cell.cell_id] for cell in shard.cells]
+    write_part(chosen, part, {"model_id": shard.model_id, "slice": shard.slice_name, "key": shard.key})
+    outcome = ShardOutcome(
+        len(chosen), len(missing), Counter(row["status"] for row in chosen), sum(known.bad_lines.values())
+    )
+    print(outcome, file=sys.stderr, flush=True)
+    return outcome
+
+
+def take_over(shard: ShardFile, part: Path) -> JournalState:
+    """What is known of the shard's cells: from all journals of its model, then from the model's readable parts."""
+    wanted = {cell.cell_id for cell in shard.cells}
+    known = read_journals(journal_folder(shard.model), wanted)
+    for path, count in known.bad_lines.items():
+        print(f"journal {path}: {count} torn or corrupted lines skipped", file=sys.stderr, flush=True)
+    for path in sorted(part.parent.glob("*.parquet")):
+        if wanted <= known.rows.keys():
+            break
+        take_over_part(known, path, wanted)
+    return known
+
+
+def take_over_part(known: JournalState, path: Path, wanted: set[str]) -> None:
+    """Add a part's final rows of cells that are still wanted; a part that cannot be read is named and passed over."""
+    try:
+        frame = read_part(path)
+    except UserError as error:
+        print(f"passed over: {error}", file=sys.stderr, flush=True)
+        return
+    is_wanted = frame["cell_id"].is_in(wanted - known.rows.keys()) & frame["status"].is_in(FINAL_STATUSES)
+    known.rows.update({row["cell_id"]: row for row in part_rows(frame.filter(is_wanted))})
+
+
+def check_inputs(shard: ShardFile, missing: Sequence[ShardCell]) -> None:
+    """UserError, before a worker is started, for a file it would not find."""
+    paths = [locator_path(shard.model), *(requests_path(cell.task, cell.requests) for cell in missing)]
+    for path in dict.fromkeys(paths):
+        if not path.is_file():
+            raise UserError(f"no file {path}, which shard {shard.name} needs; the study's run makes it")
