@@ -25,13 +25,12 @@ class Change:
         return f"{self.name}: {self.key} {'' if self.old is None else f'{self.old} -> '}{self.new}"
 
 
-def pin_models(data_sheet: Path, names: Sequence[str] = ()) -> list[Change]:
+def pin_models(data_sheet: Path, names: Sequence[str] | None = None) -> list[Change]:
     """Fill revision (hub models that have none), parameters and quantized_parameters of the named models.
 
-    names: names or shell patterns; without any, all models that come from the hub. A commit that stands there is kept,
-    the counts are those of its config. The file is edited in place, comments stay; it is written only when all models
-    were read. UserError, naming the model: no network, an id that the hub does not know, a folder without config, an
-    architecture that cannot be quantized.
+    names: names or shell patterns; None is all models. A commit that stands there is kept, the counts are those of its
+    config. The file is edited in place, comments stay; it is written only when all models were read. UserError, naming
+    the model: no network, an id that the hub does not know, a folder without config, an unknown architecture.
     """
     text = read_text(data_sheet)
     changes: list[Change] = []
@@ -61,13 +60,13 @@ def replace_text(file: Path, text: str) -> None:
     temporary.replace(file)
 
 
-def select(entries: dict[str, Entry], patterns: Sequence[str], data_sheet: Path) -> list[str]:
+def select(entries: dict[str, Entry], patterns: Sequence[str] | None, data_sheet: Path) -> list[str]:
+    if patterns is None:
+        return list(entries)
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in entries):
             raise UserError(f"{pattern!r} matches no model of {data_sheet}; the models are {', '.join(entries)}")
-    if patterns:
-        return [name for name in entries if any(fnmatchcase(name, pattern) for pattern in patterns)]
-    return [name for name, entry in entries.items() if read_values(entry).get("hub_id")]
+    return [name for name in entries if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def find_values(entry: dict[str, object], data_sheet: Path) -> dict[str, object]:

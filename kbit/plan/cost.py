@@ -7,8 +7,8 @@ It says what to ask a scheduler for, so it errs upwards. Its assumptions, per da
   30 ms besides, which is what small models are bound by.
 * Layers that are spread over several GPUs run one after the other: more GPUs give memory, not speed.
 * Quantizing is bound by memory: 10 ms for 7 billion weights in one fused pass, here taken as ten passes (plain torch).
-* A GPU holds the weights once, and the tensors of a batch. The host holds what was read and the pristine copy that
-  every spec starts from.
+* GPUs hold the weights twice, pristine and quantized (kbit/models/quantized.py), and the tensors of a batch. The host
+  holds what it reads once, or on a CPU both.
 * Models under 20 million parameters (the embedded ones) are scored on the CPU, at 20 GFLOP/s and 0.3 s per cell.
 """
 
@@ -21,6 +21,8 @@ from kbit.spec.cell import Cell
 CPU_PARAMETERS = 20_000_000
 """Below, a GPU would wait for its kernels to be launched."""
 
+COPIES = 2
+"""Of the weights, while a spec is applied."""
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 GPU_FLOPS = {"float32": 0.125 * 125e12, "float16": 125e12, "bfloat16": 125e12}
 CPU_FLOPS = 20e9
@@ -74,7 +76,7 @@ def shard_cost(parameters: int, dtype: str, cell_tokens: Iterable[int], n_specs:
     seconds = gpu_seconds(parameters, dtype, tokens, n_specs) if gpus else cpu_seconds(parameters, tokens)
     return Cost(
         minutes=max(LEAST_MINUTES, math.ceil(MARGIN * seconds / 60)),
-        mem_mb=HOST_MB + math.ceil(2 * BYTES[dtype] * parameters / 1e6),
+        mem_mb=HOST_MB + math.ceil((1 if gpus else COPIES) * BYTES[dtype] * parameters / 1e6),
         gpus=gpus,
         gpu_hours=gpus * seconds / 3600,
     )
@@ -89,10 +91,10 @@ def cells_cost(missing: Sequence[Cell]) -> Cost:
 
 
 def gpus_needed(parameters: int, dtype: str) -> int:
-    """GPUs that hold the weights once; none for a model small enough for the CPU."""
+    """GPUs that hold both copies of the weights; none for a model small enough for the CPU."""
     if parameters < CPU_PARAMETERS:
         return 0
-    return math.ceil((BYTES[dtype] * parameters + GPU_BATCH_BYTES) / GPU_MEMORY_BYTES)
+    return math.ceil((COPIES * BYTES[dtype] * parameters + GPU_BATCH_BYTES) / GPU_MEMORY_BYTES)
 
 
 def gpu_seconds(parameters: int, dtype: str, tokens: list[int], n_specs: int) -> float:

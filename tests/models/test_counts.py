@@ -5,12 +5,15 @@ embedding (padded, where the publisher padded it). What else shapes a family's p
 """
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
 from transformers import BloomConfig, GPT2Config, GPTNeoXConfig, OPTConfig
 
+from kbit.models.configs import model_config
 from kbit.models.counts import count_parameters
+from kbit.models.recipes import RECIPES
 from kbit.spec.models import ModelsFile
 from kbit.spec.section import load_section
 
@@ -18,7 +21,10 @@ HERE = Path(__file__).parent
 SHEET = HERE.parents[1] / "config" / "models.yaml"
 with (HERE / "published_shapes.csv").open(encoding="utf-8", newline="") as stream:
     SHAPES = {row["name"]: row for row in csv.DictReader(stream)}
-HUB_MODELS = {entry.name: entry for entry in load_section(ModelsFile, SHEET).models if entry.hub_id}
+ENTRIES = load_section(ModelsFile, SHEET).models
+HUB_MODELS = {entry.name: entry for entry in ENTRIES if entry.hub_id}
+EMBEDDED_MODELS = {Path(entry.path).name: entry for entry in ENTRIES if entry.path}
+EMBEDDED_VOCABULARY = 1024
 
 
 def opt_config(name, layers, width, heads, vocabulary):
@@ -83,3 +89,15 @@ def test_quantized_weights_are_twelve_width_squared_a_layer(name):
     """Attention 4 d^2 and a feed-forward layer of 8 d^2: true of every family of the paper."""
     shape = SHAPES[name]
     assert HUB_MODELS[name].quantized_parameters == 12 * int(shape["layers"]) * int(shape["hidden_size"]) ** 2
+
+
+def test_every_recipe_is_in_the_data_sheet():
+    snapshots = {f"{name}-{tokens // 10**6}m" for name, recipe in RECIPES.items() for tokens in recipe.snapshot_tokens}
+    assert set(EMBEDDED_MODELS) == set(RECIPES) | snapshots
+
+
+@pytest.mark.parametrize("folder", EMBEDDED_MODELS)
+def test_counts_of_the_embedded_models(folder):
+    entry, recipe = EMBEDDED_MODELS[folder], RECIPES[re.sub(r"-\dm$", "", folder)]
+    counts = count_parameters(model_config(recipe, EMBEDDED_VOCABULARY, 0))
+    assert (entry.parameters, entry.quantized_parameters) == (counts.parameters, counts.quantized_parameters)
