@@ -1,0 +1,48 @@
+"""config/README.md, the user manual, describes every key with its true default, and no other."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kbit.spec import members
+from kbit.spec.grid import GridConfig
+from kbit.spec.models import ModelEntry
+from kbit.spec.study import StudyConfig, TaskChoice
+from kbit.spec.tasks import TaskEntry
+
+MANUAL = (Path(__file__).parents[2] / "config" / "README.md").read_text(encoding="utf-8")
+TABLES = MANUAL.split("| key | default | meaning |\n|---|---|---|\n")[1:]
+SECTIONS = (StudyConfig, TaskChoice, GridConfig, ModelEntry, TaskEntry)
+
+
+def rows(table):
+    """Key -> default as written, of the table's rows."""
+    return dict(re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", table.split("\n\n")[0], re.MULTILINE))
+
+
+def test_there_is_a_table_for_every_section():
+    assert len(TABLES) == len(SECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("section", "table"), list(zip(SECTIONS, TABLES, strict=True)), ids=lambda value: getattr(value, "__name__", "")
+)
+def test_every_key_is_described_with_its_default(section, table):
+    described = rows(table)
+    assert list(described) == list(section.model_fields)
+    for name, field in section.model_fields.items():
+        if field.is_required():
+            assert described[name] == "required", name
+        elif described[name].startswith("`"):
+            stated = yaml.safe_load(described[name].strip("`"))
+            default = field.get_default(call_default_factory=True)
+            assert stated == (list(default) if isinstance(default, tuple) else default), name
+        else:  # TaskChoice.item_limit: null means that of the study
+            assert (section, name) == (TaskChoice, "item_limit")
+
+
+def test_every_data_type_is_named():
+    line = next(line for line in TABLES[2].splitlines() if line.startswith("| `data_types`"))
+    assert [name for name in members.DATA_TYPES if name != "none" and f"`{name}`" not in line] == []
