@@ -2,8 +2,8 @@
 
 The plan's columns (names of the model, family and task, the task's kind, headline metric and chance level), then the
 row's own columns without samples. `options` names what of the spec is not at its default, as in its slug; `parameters`
-is the count of the loaded model, or the plan's where the cell crashed. Sorted by family, parameters, tokens_seen, model,
-bits, spec, task.
+is the count of the loaded model, or the plan's where every cell crashed. Sorted by family, parameters, tokens_seen,
+model, bits, spec, task.
 """
 
 import polars as pl

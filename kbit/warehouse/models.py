@@ -1,7 +1,7 @@
 """models: one row per model of the study: its size, what became of its cells, and its 16-bit scores.
 
-`n_cells` counts the planned cells, `n_ok` … `n_failed` those of each status. `is_final_checkpoint` marks the models of which
-curves along the size are made: of models of one family and size, those that have seen the most tokens (training
+`n_cells` counts the planned cells, `n_ok` … `n_failed` those of each status. `is_final_checkpoint` marks the models of
+which curves along the size are made: of models of one family and size, those that have seen the most tokens (training
 checkpoints stay out). Sorted by family, parameters, tokens_seen, model.
 """
 

@@ -1,8 +1,8 @@
 """points: one row per (model, spec), what the curves and laws are made of.
 
-* `mean_zero_shot_accuracy`: unweighted mean of the headline metrics over the study's zero-shot tasks (the paper's number),
-  its standard error with the tasks independent, and the mean chance level. Null unless every zero-shot task of the study
-  has a score: `n_tasks` tasks have one, `n_tasks_of_study` are needed.
+* `mean_zero_shot_accuracy`: unweighted mean of the headline metrics over the study's zero-shot tasks (the paper's
+  number), its standard error with the tasks independent, and the mean chance level. Null unless every zero-shot task of
+  the study has a score: `n_tasks` tasks have one, `n_tasks_of_study` are needed.
 * `nats_per_byte`, `nats_per_token`: mean over the study's perplexity tasks, null unless each has a finite value
   (`n_perplexity_tasks` of `n_perplexity_tasks_of_study` have).
 * `status`: `ok` if all the point's cells are, otherwise the worst of theirs; `n_cells` counts them.

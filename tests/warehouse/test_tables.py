@@ -34,8 +34,8 @@ def change(rows, model, spec, task, **changes):
 
 
 CRASH = {
-    "status": "crashed", "error": "killed by signal 11", "metrics": None, "samples": None, "n_items": None, "n_tokens": None,
-    "seconds": None, "quantize_seconds": None, "peak_memory_bytes": None, "bits_per_param": None, "body_bits": None,
+    "status": "crashed", "error": "killed by signal 11", "metrics": None, "samples": None, "n_items": None,
+    "n_tokens": None, "seconds": None, "quantize_seconds": None, "peak_memory_bytes": None, "bits_per_param": None, "body_bits": None,
     "total_bits": None, "quantized_parameters": None, "parameters": None,
 }  # fmt: skip
 
@@ -107,7 +107,7 @@ def test_a_spec_planned_on_fewer_tasks_has_no_zero_shot_mean(build, rows, plan):
 def test_scores_are_long_and_mark_the_headline(build, rows):
     scores = build(rows)("scores")
     assert scores.height == 18 * 2
-    hard = scores.filter((pl.col("cell_id") == "small/none16/hard"))
+    hard = scores.filter(pl.col("cell_id") == "small/none16/hard")
     assert hard.select("metric", "headline").rows() == [("acc", False), ("acc_norm", True)]
     assert hard["n"].to_list() == [100, 100]
 
@@ -153,7 +153,7 @@ def test_the_same_rows_in_any_order_give_the_same_bytes(plan, rows, write_parts,
 def test_a_duplicate_cell_is_named_with_both_parts(plan, rows, write_parts, tmp_path):
     parts = write_parts(rows)
     write_part([rows[0]], tmp_path / "again.parquet", {})
-    message = rf"cell small/none16/easy \(id-small, none16, easy\) stands twice.*again.parquet.*rm "
+    message = r"cell small/none16/easy \(id-small, none16, easy\) stands twice.*again.parquet.*rm "
     with pytest.raises(UserError, match=message):
         build_tables(plan, [*parts, tmp_path / "again.parquet"], tmp_path / "tables")
     assert not (tmp_path / "tables").exists()

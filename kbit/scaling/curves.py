@@ -1,0 +1,54 @@
+"""Piecewise-linear curves of a metric over log2 bits, many resamples at once (paper, section 4: interpolation)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+GRID_POINTS = 201
+"""Points at which curves are compared: shares are multiples of 1/201."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One spec of one k along the sizes of a family."""
+
+    bits: int
+    label: str
+    x: Array
+    """f64 [sizes]: log2 of the model's bits, strictly ascending."""
+    y: Array
+    """f64 [sizes, resamples]: the metric, higher is better; column 0 is the full sample."""
+
+    def at(self, grid: Array) -> Array:
+        """f64 [grid, resamples]: the curve at the points of `grid`, which lie within it."""
+        right = np.clip(np.searchsorted(self.x, grid), 1, len(self.x) - 1)
+        left = right - 1
+        share = (grid - self.x[left]) / (self.x[right] - self.x[left])
+        weights = np.zeros((len(grid), len(self.x)))
+        weights[np.arange(len(grid)), left] = 1 - share
+        weights[np.arange(len(grid)), right] += share
+        return weights @ self.y
+
+
+def make_curve(bits: int, label: str, log2_bits: Array, values: Array) -> Curve:
+    """A curve through points in any order; models of equal size are averaged.
+
+    log2_bits f64 [models], values f64 [models, resamples].
+    """
+    x, index, count = np.unique(log2_bits, return_inverse=True, return_counts=True)
+    y = np.zeros((len(x), values.shape[1]))
+    np.add.at(y, index, values)
+    return Curve(bits, label, x, y / count[:, None])
+
+
+def common_range(curves: Sequence[Curve]) -> tuple[float, float]:
+    """The range of log2 bits that all curves cover; empty (low >= high) if there is none."""
+    return max(float(curve.x[0]) for curve in curves), min(float(curve.x[-1]) for curve in curves)
+
+
+def grid_over(low: float, high: float, points: int = GRID_POINTS) -> Array:
+    return np.linspace(low, high, points)

@@ -1,0 +1,83 @@
+"""What the laws are fitted to: a study's points, and their resamples, computed once per family and metric."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from kbit.scaling.curves import Array
+from kbit.scaling.metrics import METRICS, Metric
+from kbit.scaling.resample import Resampled, resample_metric
+from kbit.warehouse import locate_cells, read_table
+
+POINT_ORDER = ("parameters", "model", "bits", "spec")
+
+
+@dataclass(frozen=True)
+class FamilyPoints:
+    """The points of one family at its final checkpoints, with one metric and its resamples."""
+
+    family: str
+    metric: Metric
+    points: pl.DataFrame
+    """Sorted; rows match those of `resampled.values`."""
+    resampled: Resampled
+
+    @property
+    def observed(self) -> Array:
+        """f64 [points]: the metric on all items, NaN where the point has none."""
+        return self.resampled.values[:, 0]
+
+    @property
+    def n_models(self) -> int:
+        return self.points["model"].n_unique()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The tables of a study as laws read them."""
+
+    points: pl.DataFrame
+    """The table points, of final checkpoints alone."""
+    cells: pl.DataFrame
+    """The table cells."""
+    part_of: Mapping[str, Path]
+    """cell_id -> the part that holds its samples."""
+    _families: dict[tuple[str, str], FamilyPoints] = field(default_factory=dict)
+
+    def families(self, metric: Metric) -> Iterator[FamilyPoints]:
+        """Every family with its points, in alphabetical order."""
+        for family in self.points["family"].unique().sort():
+            key = (family, metric.name)
+            if key not in self._families:
+                self._families[key] = self._resample(family, metric)
+            yield self._families[key]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics that the study measured on any point."""
+        return [metric for metric in METRICS if self.points[metric.name].is_not_null().any()]
+
+    def _resample(self, family: str, metric: Metric) -> FamilyPoints:
+        points = self.points.filter(pl.col("family") == family).sort(POINT_ORDER)
+        cells = self.cells.join(points.select("model", "spec"), on=["model", "spec"], how="semi").sort("cell_id")
+        return FamilyPoints(family, metric, points, resample_metric(points, cells, metric, self.part_of))
+
+
+def read_evidence(tables: Path, parts: Sequence[Path]) -> Evidence:
+    """Read a study's tables. Of models of one family and size only those trained longest enter (table models)."""
+    final = read_table(tables, "models").filter("is_final_checkpoint").select("model")
+    points = read_table(tables, "points").join(final, on="model", how="semi").sort("family", *POINT_ORDER)
+    return Evidence(points, read_table(tables, "cells"), locate_cells(parts))
+
+
+def heights(subject: FamilyPoints) -> Array:
+    """f64 [points, 1 + resamples]: the metric so that higher is better, capped; a collapsed point stands at the cap."""
+    values = subject.resampled.values
+    if subject.metric.cap is None:
+        return subject.metric.direction * values
+    collapsed = (subject.points["status"] == "collapsed").to_numpy() & np.isnan(values[:, 0])
+    worst = subject.metric.direction * subject.metric.cap
+    return np.where(collapsed[:, None], worst, np.maximum(subject.metric.direction * values, worst))

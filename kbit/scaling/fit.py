@@ -1,0 +1,23 @@
+"""From a study's tables to its fits: every law of `laws.LAWS`, one Parquet file of long rows."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from kbit.scaling.evidence import read_evidence
+from kbit.scaling.fit_rows import fit_frame
+from kbit.scaling.laws import LAWS
+from kbit.store.atomic import write_bytes
+
+
+def fit_study(tables: Path, parts: Sequence[Path], output: Path) -> None:
+    """Fit every law to the tables in the folder `tables` and write `output`, a Parquet file of `fit_rows.SCHEMA`.
+
+    `parts` are the study's parts: their samples and the requests files they name give the bootstrap its items. The same
+    tables, parts and requests give the same bytes: every random draw is seeded.
+    """
+    evidence = read_evidence(tables, parts)
+    frame = fit_frame(row for fit in LAWS.values() for row in fit(evidence))
+    content = io.BytesIO()
+    frame.write_parquet(content, compression="zstd")
+    write_bytes(output, content.getvalue())

@@ -1,0 +1,70 @@
+"""The frontier: at a given number of bits, the best k."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kbit.scaling.curves import Array, Curve, common_range, grid_over
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The curves of every k on one grid of log2 bits; axis 1 of `height` runs over the grid, axis 2 over resamples."""
+
+    ks: tuple[int, ...]
+    """Ascending, so that an exact tie goes to the fewer bits."""
+    grid: Array
+    height: Array
+    """f64 [k, grid, resamples]: the metric, higher is better; where a k has several specs, that of the best there."""
+
+    @cached_property
+    def winner(self) -> NDArray[np.intp]:
+        """[grid, resamples]: index of the best k at every number of bits."""
+        return np.argmax(self.height, axis=0)
+
+    @cached_property
+    def share(self) -> Array:
+        """f64 [k, resamples]: share of the range on which each k is best; sums to 1."""
+        return np.stack([np.mean(self.winner == index, axis=0) for index in range(len(self.ks))])
+
+    @cached_property
+    def mean(self) -> Array:
+        """f64 [k, resamples]: each k's mean height over the range."""
+        return self.height.mean(axis=1)
+
+    @cached_property
+    def best(self) -> NDArray[np.intp]:
+        """[resamples]: index of the k with the largest share; equal shares are decided by the mean height."""
+        span = np.ptp(self.mean, axis=0)
+        # Shares differ by at least 1/grid, so half of that can only break ties.
+        tiebreak = (self.mean - self.mean.min(axis=0)) / np.where(span > 0, span, 1) / (2 * len(self.grid))
+        return np.argmax(self.share + tiebreak, axis=0)
+
+    def runner_up(self, best: int) -> int:
+        """Index of the other k with the highest mean over the range, in the full sample."""
+        mean = self.mean[:, 0].copy()
+        mean[best] = -np.inf
+        return int(np.argmax(mean))
+
+    def gap(self, k: int, other: int) -> Array:
+        """f64 [grid, resamples]: how much higher k's curve is than the other's (indices into ks)."""
+        return self.height[k] - self.height[other]
+
+
+def build_frontier(curves: Sequence[Curve]) -> Frontier:
+    """Compare curves over the range common to all of them, which must not be empty."""
+    grid = grid_over(*common_range(curves))
+    ks = tuple(sorted({curve.bits for curve in curves}))
+    height = [np.maximum.reduce([curve.at(grid) for curve in curves if curve.bits == k]) for k in ks]
+    return Frontier(ks, grid, np.stack(height))
+
+
+def best_k_at(frontier: Frontier, log2_bits: float) -> int | None:
+    """The best k for a number of bits in the full sample; None outside the common range."""
+    if not frontier.grid[0] <= log2_bits <= frontier.grid[-1]:
+        return None
+    heights = [np.interp(log2_bits, frontier.grid, height[:, 0]) for height in frontier.height]
+    return frontier.ks[int(np.argmax(heights))]

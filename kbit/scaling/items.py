@@ -1,0 +1,145 @@
+"""Per-item scores from stored log-likelihoods: what the bootstrap draws from.
+
+A part keeps the log-likelihood of every request, the requests file the documents behind them. How a task turns these
+into its metric is lm-eval's business (templates, functions); here are the few rules that tasks of the paper's formats
+follow. A rule counts only if the items it scores average to the score of every cell: `resample` checks that and keeps
+to the cells' standard errors otherwise. A greedy match (LAMBADA's accuracy) cannot be told from a log-likelihood.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+HEADER = b"kbit_requests"
+COLUMNS = ["doc", "choice", "continuation", "document"]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ItemScores:
+    """Items of one task for several cells: a cell's score is the sum of its values over the sum of the weights."""
+
+    values: Floats
+    """f32 [cells, items]"""
+    weights: Floats
+    """f32 [items]"""
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """f64 [cells]: the scores on all items."""
+        return self.values.sum(axis=1, dtype=np.float64) / self.weights.sum(dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class RequestTable:
+    """What a requests file says of its requests, token ids left out."""
+
+    definition: dict[str, object]
+    """The task's definition in lm-eval's words."""
+    is_rolling: bool
+    """Whole texts were scored, one request per document."""
+    doc: NDArray[np.int32]
+    """[requests]: number of the document, ascending from 0."""
+    choice: NDArray[np.int32]
+    """[requests]: number of the request within its document."""
+    n_tokens: NDArray[np.int64]
+    """[requests]: tokens scored."""
+    documents: list[dict[str, object]]
+
+    @cached_property
+    def n_choices(self) -> NDArray[np.int64]:
+        """[documents]"""
+        return np.bincount(self.doc)
+
+    def fields(self, *named_by: str) -> list[str]:
+        """The documents' fields: those that the given keys of the definition mention first."""
+        mentioned = " ".join(str(self.definition.get(key)) for key in named_by)
+        return sorted(self.documents[0], key=lambda field: (field not in mentioned, field))
+
+    def column(self, field: str) -> list[object]:
+        return [document.get(field) for document in self.documents]
+
+
+def read_request_table(path: Path) -> RequestTable | None:
+    """The requests file, or None if it is missing or unreadable: only the intervals need it."""
+    try:
+        table = pq.read_table(path, columns=COLUMNS, partitioning=None)
+    except (pa.ArrowException, OSError):
+        return None
+    header = json.loads(table.schema.metadata[HEADER])
+    return RequestTable(
+        definition=header.get("definition", {}),
+        is_rolling=header["output_type"] == "loglikelihood_rolling",
+        doc=table["doc"].to_numpy(),
+        choice=table["choice"].to_numpy(),
+        n_tokens=pc.list_value_length(table["continuation"]).to_numpy().astype(np.int64),
+        documents=[json.loads(document) for document in table["document"].drop_null().to_pylist()],
+    )
+
+
+def candidate_scores(requests: RequestTable, metric: str, samples: Floats) -> Iterator[ItemScores]:
+    """Every way in which the items may make up the metric; samples f32 [cells, requests], nats."""
+    if requests.is_rolling:
+        for sizes in text_sizes(requests, metric):
+            yield ItemScores(-samples, sizes.astype(np.float32))
+    elif metric in ("acc", "acc_norm"):
+        for lengths in choice_lengths(requests, metric):
+            chosen = choose(requests, samples / lengths)
+            for gold in gold_choices(requests):
+                yield ItemScores((chosen == gold).astype(np.float32), np.ones(len(gold), dtype=np.float32))
+
+
+def text_sizes(requests: RequestTable, metric: str) -> Iterator[NDArray[np.int64]]:
+    """[documents]: the unit that a loss is divided by, counted in every text of the documents."""
+    if metric == "nats_per_token":
+        yield requests.n_tokens
+    if metric != "nats_per_byte":
+        return
+    for field in requests.fields("doc_to_target"):
+        texts = requests.column(field)
+        if all(isinstance(text, str) for text in texts):
+            yield np.array([len(text.encode()) for text in texts])
+
+
+def choice_lengths(requests: RequestTable, metric: str) -> Iterator[Floats]:
+    """[requests]: what log-likelihoods are divided by before they are compared (acc_norm: characters of the choice)."""
+    if metric == "acc":
+        yield np.ones(len(requests.doc), dtype=np.float32)
+        return
+    for field in requests.fields("doc_to_choice"):
+        lists = requests.column(field)
+        fits = all(
+            isinstance(texts, list) and len(texts) == n for texts, n in zip(lists, requests.n_choices, strict=True)
+        )
+        if fits and all(isinstance(text, str) and text for texts in lists for text in texts):
+            yield np.array([len(text) for texts in lists for text in texts], dtype=np.float32)
+
+
+def choose(requests: RequestTable, scores: Floats) -> NDArray[np.intp]:
+    """[cells, documents]: the choice with the highest score, the first of equals."""
+    shape = (len(scores), len(requests.documents), int(requests.n_choices.max()))
+    padded = np.full(shape, -np.inf, dtype=np.float32)
+    padded[:, requests.doc, requests.choice] = scores
+    return padded.argmax(axis=2)
+
+
+def gold_choices(requests: RequestTable) -> Iterator[NDArray[np.int64]]:
+    """[documents]: the right choice, by every field that numbers the choices from 0 or from 1."""
+    if requests.n_choices.min() < 2:
+        return
+    for field in requests.fields("doc_to_target", "doc_to_text"):
+        numbers = requests.column(field)
+        if not all(isinstance(number, int) or (isinstance(number, str) and number.isdecimal()) for number in numbers):
+            continue
+        for first in (0, 1):
+            gold = np.array([int(number) - first for number in numbers])
+            if (gold >= 0).all() and (gold < requests.n_choices).all():
+                yield gold

@@ -1,0 +1,25 @@
+"""Delete-one-model jackknife: intervals that hold when models share an effect.
+
+Classic intervals count every point as independent; leaving out one model at a time measures what another model would
+have changed.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from kbit.scaling.curves import Array
+from kbit.scaling.fit_rows import LEVEL
+
+
+def jackknife_interval(estimate: Array, replicates: Sequence[Array]) -> tuple[Array, Array]:
+    """t intervals f64 [parameters] around `estimate`, from the estimates without each of the n models.
+
+    se^2 = (n - 1)/n * sum (replicate - mean of replicates)^2, with n - 1 degrees of freedom.
+    """
+    deleted = np.stack(replicates)
+    n = len(deleted)
+    se = np.sqrt((n - 1) / n * ((deleted - deleted.mean(axis=0)) ** 2).sum(axis=0))
+    reach = stats.t.ppf((1 + LEVEL) / 2, n - 1) * se
+    return estimate - reach, estimate + reach

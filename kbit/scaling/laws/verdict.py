@@ -1,0 +1,150 @@
+"""verdict: at a fixed number of bits, which k is best, over what share of the range, and how sure is that?
+
+The paper's method with numbers instead of a glance (paper, section 4; the definitions are ours): in every family the
+metric is interpolated linearly in log2 bits, one curve per k, and compared on 201 points of the range that all curves
+cover. Quantities, per family, metric, count of bits and selection of specs:
+
+* `best_bits`: the k that is best on the largest share of the range; its interval is that of the resamples' best k;
+* `range_low`, `range_high`: the common range, log2 bits;
+* `gap_to_runner_up`: mean distance of the best k's curve to that of the k with the next highest mean (see the note);
+* for each k: `share` of the range on which it is best; `win_rate`, the share of resamples in which it is `best_bits`;
+  `gap_to_best`, its mean distance to the best k's curve (<= 0 as a rule); `parallelism`, the standard deviation of
+  that distance along the range over its mean (0: parallel); `gap_to_next_lower`, its mean distance to the next smaller
+  k over the range which those two cover.
+
+Distances are in the metric's unit and positive where better, whichever direction the metric has.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from kbit.scaling.curves import Array, Curve, common_range, make_curve
+from kbit.scaling.evidence import Evidence, FamilyPoints, heights
+from kbit.scaling.fit_rows import LEVEL, FitRow, Subject, undetermined
+from kbit.scaling.frontier import Frontier, build_frontier
+from kbit.scaling.metrics import BIT_ACCOUNTINGS
+from kbit.scaling.resample import N_RESAMPLES
+from kbit.scaling.selections import Selection, list_selections
+
+NAME = "verdict"
+METHOD = "linear interpolation in log2 bits"
+BOOTSTRAP = f"{METHOD}; paired bootstrap over items, {N_RESAMPLES} resamples"
+
+
+def fit_verdicts(evidence: Evidence) -> Iterator[FitRow]:
+    """The verdict of every family, metric, count of bits and selection."""
+    for metric in evidence.metrics:
+        for family in evidence.families(metric):
+            for bit_accounting in BIT_ACCOUNTINGS:
+                for selection in list_selections(family.points):
+                    yield from fit_verdict(family, bit_accounting, selection)
+
+
+def fit_verdict(family: FamilyPoints, bit_accounting: str, selection: Selection) -> Iterator[FitRow]:
+    """The rows of one verdict; one `undetermined` row that says what is missing where there is none."""
+    subject = Subject(
+        NAME,
+        family.family,
+        family.metric.task_set,
+        family.metric.name,
+        bit_accounting,
+        selection.data_type,
+        selection.block_size,
+        selection.options,
+    )
+    curves = draw_curves(family, bit_accounting, selection)
+    n = sum(len(curve.x) for curve in curves)
+    if missing := what_is_missing(curves, family):
+        yield undetermined(subject, "best_bits", n, METHOD, missing)
+        return
+    notes = list(family.resampled.notes)
+    if any(np.isnan(curve.y).any() for curve in curves):
+        curves = [replace(curve, y=curve.y[:, :1]) for curve in curves]
+        notes.append("no interval: some cell has neither samples nor a standard error")
+    yield from describe_verdict(subject, curves, n, notes)
+
+
+def draw_curves(family: FamilyPoints, bit_accounting: str, selection: Selection) -> list[Curve]:
+    """One curve per spec of the selection that has the metric at two sizes or more."""
+    height = heights(family)
+    has_value = ~np.isnan(height[:, 0])
+    points = family.points.with_row_index("row").filter(has_value)
+    curves = []
+    for (bits, spec), group in selection.of(points).group_by("bits", "spec", maintain_order=True):
+        log2_bits = np.log2(group[bit_accounting].to_numpy().astype(float))
+        if len(np.unique(log2_bits)) >= 2:
+            curves.append(make_curve(bits, spec, log2_bits, height[group["row"].to_numpy()]))
+    return sorted(curves, key=lambda curve: (curve.bits, curve.label))
+
+
+def what_is_missing(curves: Sequence[Curve], family: FamilyPoints) -> str | None:
+    """Why no verdict can be given, or None if it can."""
+    if len({curve.bits for curve in curves}) < 2:
+        sizes = family.points["parameters"].n_unique()
+        return f"needs two k with scores at two sizes or more; the family has {sizes} size{'s' if sizes != 1 else ''}"
+    low, high = common_range(curves)
+    if low >= high:
+        return f"the curves share no range of bits: one ends at 2^{high:.2f}, another begins at 2^{low:.2f}"
+    return None
+
+
+def describe_verdict(subject: Subject, curves: Sequence[Curve], n: int, notes: Sequence[str]) -> Iterator[FitRow]:
+    frontier = build_frontier(curves)
+    best = int(frontier.best[0])
+    runner_up = frontier.runner_up(best)
+    ks = np.array(frontier.ks)
+    note = "; ".join(notes)
+
+    def row(quantity: str, resamples: Array, k: int | None = None, extra: str = "") -> FitRow:
+        """A row from [resamples], whose column 0 is the value on all items."""
+        low, high = percentile_interval(resamples)
+        method = BOOTSTRAP if low is not None else METHOD
+        told = "; ".join(text for text in (extra, note) if text)
+        return FitRow(subject, quantity, n, method, float(resamples[0]), low, high, note=told, bits=k)
+
+    yield row("best_bits", ks[frontier.best].astype(float), extra=specs_note(curves))
+    for quantity, value in zip(("range_low", "range_high"), frontier.grid[[0, -1]], strict=True):
+        yield FitRow(subject, quantity, n, METHOD, float(value))
+    gap = frontier.gap(best, runner_up).mean(axis=0)
+    yield row("gap_to_runner_up", gap, extra=f"runner-up: {ks[runner_up]} bits")
+    for index, k in enumerate(frontier.ks):
+        yield row("share", frontier.share[index], k)
+        yield from describe_wins(subject, frontier, index, n)
+        if index != best:
+            distance = frontier.gap(index, best)
+            yield row("gap_to_best", distance.mean(axis=0), k, f"best: {ks[best]} bits")
+            yield row("parallelism", parallelism(distance), k, f"against {ks[best]} bits")
+    for lower, k in zip(frontier.ks, frontier.ks[1:], strict=False):
+        pair = [curve for curve in curves if curve.bits in (lower, k)]
+        yield row("gap_to_next_lower", build_frontier(pair).gap(1, 0).mean(axis=0), k, f"against {lower} bits")
+
+
+def describe_wins(subject: Subject, frontier: Frontier, index: int, n: int) -> Iterator[FitRow]:
+    """How often a k is the best one among the resamples; nothing without resamples."""
+    resampled = frontier.best[1:]
+    if len(resampled):
+        yield FitRow(subject, "win_rate", n, BOOTSTRAP, float(np.mean(resampled == index)), bits=frontier.ks[index])
+
+
+def parallelism(distance: Array) -> Array:
+    """Standard deviation along the range over the absolute mean, [grid, resamples] -> [resamples]; NaN at mean 0."""
+    mean = np.abs(distance.mean(axis=0))
+    return np.divide(distance.std(axis=0), mean, out=np.full_like(mean, np.nan), where=mean > 0)
+
+
+def percentile_interval(resamples: Array) -> tuple[float | None, float | None]:
+    """The central interval of the resamples (column 0, the value itself, left out), as values that occurred."""
+    if len(resamples) < 2 or np.isnan(resamples).any():
+        return None, None
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(resamples[1:], [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def specs_note(curves: Sequence[Curve]) -> str:
+    """Which k had a choice of specs: more candidates also mean more chances."""
+    counts = {curve.bits: sum(other.bits == curve.bits for other in curves) for curve in curves}
+    choices = [f"{count} at {k} bits" for k, count in counts.items() if count > 1]
+    return f"best of several specs: {', '.join(choices)}" if choices else ""

@@ -1,0 +1,139 @@
+"""Paired bootstrap over items: every cell of a task is scored again on the same random draws of its items.
+
+Two cells that differ only in k answer the same questions, so their difference is far less uncertain than either score;
+drawing the same items for both keeps that. Draws depend on the seed and the task's identity alone.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from kbit.scaling.curves import Array
+from kbit.scaling.items import ItemScores, candidate_scores, read_request_table
+from kbit.scaling.metrics import Metric
+from kbit.store.paths import requests_path
+from kbit.warehouse import read_samples
+
+N_RESAMPLES = 1000
+BOOTSTRAP_SEED = 20221219
+"""Names every random draw of the fits."""
+REPRODUCED = 1e-5
+"""Relative difference up to which the mean of per-item scores counts as the cell's own score (samples are float32)."""
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A metric of the points of one family, on all items and on resampled ones."""
+
+    values: Array
+    """f64 [points, 1 + resamples]: column 0 is the score on all items; NaN where the point has none."""
+    n_items: int
+    notes: tuple[str, ...] = field(default=())
+
+
+def task_generator(task_identity: str, purpose: str) -> np.random.Generator:
+    digest = hashlib.sha256(f"{purpose}:{task_identity}".encode()).digest()
+    return np.random.default_rng([BOOTSTRAP_SEED, int.from_bytes(digest[:8], "little")])
+
+
+def draw_counts(task_identity: str, n_items: int, n_resamples: int = N_RESAMPLES) -> NDArray[np.float32]:
+    """f32 [items, resamples]: how often each item is drawn, with replacement; columns sum to n_items."""
+    generator = task_generator(task_identity, "items")
+    counts = generator.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_resamples)
+    return np.ascontiguousarray(counts.T, dtype=np.float32)
+
+
+def resample_scores(items: ItemScores, counts: NDArray[np.float32]) -> Array:
+    """f64 [cells, 1 + resamples]: sum of item values over sum of item weights, on all items and on every draw."""
+    every = np.ones((counts.shape[0], 1), dtype=np.float32)
+    draws = np.hstack([every, counts])
+    return (items.values @ draws).astype(np.float64) / (items.weights @ draws).astype(np.float64)
+
+
+def resample_metric(
+    points: pl.DataFrame, cells: pl.DataFrame, metric: Metric, part_of: Mapping[str, Path]
+) -> Resampled:
+    """A metric of `points` (rows of one family, in order) with its resamples: the mean over the metric's tasks.
+
+    `cells` are the cells of those points. Without any task of the metric's kind all values are NaN.
+    """
+    cells = cells.filter(pl.col("task_kind") == metric.task_kind)
+    tasks = cells["task"].unique().sort().to_list()
+    values = np.full((points.height, 1 + N_RESAMPLES), np.nan)
+    observed = points[metric.name].fill_null(np.nan).to_numpy()
+    if not tasks or np.isnan(observed).all():
+        return Resampled(values, 0)
+    scored = [resample_task(points, cells.filter(pl.col("task") == task), metric, part_of) for task in tasks]
+    values[:] = np.mean([task.values for task in scored], axis=0)
+    # The table's own value, to the last digit: the resamples keep the float32 samples' rounding.
+    values[:, 0] = observed
+    values[np.isnan(observed)] = np.nan
+    notes = tuple(note for task in scored for note in task.notes)
+    return Resampled(values, sum(task.n_items for task in scored), notes)
+
+
+def resample_task(points: pl.DataFrame, cells: pl.DataFrame, metric: Metric, part_of: Mapping[str, Path]) -> Resampled:
+    """One task's headline metric for every point, NaN where the point has no score on it."""
+    task, metric_name = cells["task"][0], metric.name if metric.task_kind == "perplexity" else cells["task_metric"][0]
+    rows = with_metric(cells, metric_name)
+    values = np.full((points.height, 1 + N_RESAMPLES), np.nan)
+    place = {key: index for index, key in enumerate(zip(points["model"], points["spec"], strict=True))}
+    notes, n_items = [], 0
+    # Models with different tokenizers have different requests files of the same items.
+    for (requests,), group in rows.group_by("requests", maintain_order=True):
+        drawn, reason = resample_group(group, requests_path(task, requests), metric_name, part_of)
+        values[[place[key] for key in zip(group["model"], group["spec"], strict=True)]] = drawn
+        n_items = max(n_items, group["n"].max() or 0)
+        notes += [f"{task}: {reason}"] if reason else []
+    return Resampled(values, n_items, tuple(dict.fromkeys(notes)))
+
+
+def with_metric(cells: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The cells that have a metric, with its value, stderr and n."""
+    columns = ("cell_id", "model", "model_id", "spec", "task", "task_identity", "requests")
+    of_metric = (
+        cells.select(*columns, "metrics").explode("metrics").filter(pl.col("metrics").struct.field("name") == name)
+    )
+    return of_metric.unnest("metrics").filter(pl.col("value").is_finite()).sort("model", "spec")
+
+
+def resample_group(
+    group: pl.DataFrame, requests: Path, metric: str, part_of: Mapping[str, Path]
+) -> tuple[Array, str | None]:
+    """Resample cells that share a requests file: by their items, or by their standard errors and the reason why."""
+    identity, scores = group["task_identity"][0], group["value"].to_numpy()
+    items = find_items(requests, metric, read_samples(group["cell_id"].to_list(), part_of), scores)
+    if isinstance(items, ItemScores):
+        return resample_scores(items, draw_counts(identity, items.values.shape[1])), None
+    return draw_normal(group, identity), f"{items}; each cell drawn by its standard error, unpaired"
+
+
+def find_items(
+    requests: Path, metric: str, samples: NDArray[np.float32] | None, scores: NDArray[np.float64]
+) -> ItemScores | str:
+    """The items whose mean is the score of every cell, or why there are none."""
+    if samples is None:
+        return "cells without samples"
+    table = read_request_table(requests)
+    if table is None or len(table.doc) != samples.shape[1]:
+        return f"no requests file {requests.name} of these samples"
+    for items in candidate_scores(table, metric, samples):
+        # Samples are float32 and a score may be a sum of thousands of them; accuracies agree exactly.
+        if np.allclose(items.means, scores, rtol=REPRODUCED, atol=0):
+            return items
+    return f"{metric} does not follow from the log-likelihoods"
+
+
+def draw_normal(group: pl.DataFrame, identity: str) -> Array:
+    """f64 [cells, 1 + resamples]: each cell around its value by its standard error; NaN draws where that is unknown.
+
+    Cells that answer the same items rise and fall together, so independent draws widen the intervals of differences.
+    """
+    value, stderr = (group[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("value", "stderr"))
+    noise = task_generator(identity, "normal").standard_normal((group.height, N_RESAMPLES))
+    return np.hstack([value[:, None], value[:, None] + stderr[:, None] * noise])
