@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,32 @@ def test_lock_answers_pyproject():
     pins = locked()
     unmet = [str(need) for need in wanted if not need.specifier.contains(pins.get(canonicalize_name(need.name), "0"))]
     assert not unmet, f"run `make lock`: {', '.join(unmet)}"
+
+
+def imported_names(folder: str) -> set[str]:
+    """Top-level names of all absolute imports below a folder, the standard library left out."""
+    names = set()
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"kbit"}
+
+
+def test_imports_are_declared():
+    """Nothing in the package rests on what another dependency happens to bring."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["cuda"]]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    providers = packages_distributions()
+    undeclared = [
+        name
+        for name in sorted(imported_names("kbit"))
+        if not declared & {canonicalize_name(provider) for provider in providers.get(name, [name])}
+    ]
+    assert not undeclared
 
 
 def test_one_version():
