@@ -23,7 +23,7 @@ MAX_LINES = {".py": 299, ".smk": 149}
 MAX_SNAKEFILE_LINES = 99
 MAX_FUNCTION_LINES = 60
 ATTICS = {"utils.py", "util.py", "helpers.py", "helpers", "common.py", "common.smk", "misc.py", "scripts"}
-PLANNING_NEVER_IMPORTS = {
+HEAVY = {
     *("torch", "transformers", "tokenizers", "safetensors", "lm_eval", "datasets"),
     *("polars", "pandas", "pyarrow", "scipy", "statsmodels", "altair"),
 }
@@ -88,23 +88,31 @@ def test_no_file_names_a_place_on_one_machine():
     assert not found, "\n".join(found)
 
 
-IMPORT_ALL = """
-import importlib, pkgutil, sys
-package = importlib.import_module(sys.argv[1])
+IMPORT_WHOLE = """
+import importlib, pkgutil
+package = importlib.import_module({name!r})
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
-print(*sys.modules)
+    importlib.import_module(module.name)
 """
 
 
-@pytest.mark.parametrize("package", ["kbit.spec", "kbit.plan", "kbit.cli"])
-def test_planning_is_light(package):
-    """Every job on a cluster parses the Snakefile again: what that imports must not bring torch or data frames."""
-    command = [sys.executable, "-c", IMPORT_ALL, package]
+def heavy_modules(code: str) -> set[str]:
+    """What of torch and data frames is loaded once a fresh interpreter has run the code."""
+    command = [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr
-    assert not PLANNING_NEVER_IMPORTS & set(result.stdout.split())
+    return HEAVY & set(result.stdout.split())
+
+
+@pytest.mark.parametrize("package", ["kbit.spec", "kbit.plan"])
+def test_planning_is_light(package):
+    """Every job on a cluster parses the Snakefile again: nothing behind it brings torch or data frames."""
+    assert not heavy_modules(IMPORT_WHOLE.format(name=package))
+
+
+def test_command_line_is_light():
+    """Verbs import what they need when they are called: `kbit --help` answers at once."""
+    assert not heavy_modules("import kbit.cli")
 
 
 def locked() -> dict[str, str]:
