@@ -1,0 +1,129 @@
+"""lm-eval's own task object with its data: what the requests of a task are built from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kbit.spec.errors import UserError
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.tasks import TaskManager
+
+OUTPUT_TYPES = {"zero-shot": ("loglikelihood", "multiple_choice"), "perplexity": ("loglikelihood_rolling",)}
+"""What lm-eval asks of a model, by kind of task. Free generation is not scored here."""
+PERPLEXITY_METRICS = ("nats_per_token", "nats_per_byte", "nats_per_word")
+"""Metrics every perplexity task gets beside lm-eval's own."""
+
+
+def load_task(locator: dict, scratch: Path) -> "ConfigurableTask":
+    """The task of a locator (`Task.locator()`), data loaded; local data is cached in `scratch` only.
+
+    UserError when lm-eval does not know the task, when its definition or data is broken, or when it is not what
+    tasks.yaml says of it.
+    """
+    manager = task_manager(locator)
+    check_known(locator, manager)
+    overrides = local_overrides(locator, manager, scratch) if locator["yaml_file"] else hub_overrides(locator)
+    # A group of one: lm-eval's public way to load a registered task with some keys overridden.
+    group = {"group": f"kbit_{locator['name']}", "task": [{"task": locator["name"], **overrides}]}
+    try:
+        task = manager.load(group)["tasks"][locator["name"]]
+    except Exception as error:
+        # Whatever a definition or its data makes lm-eval raise is a fault of that definition or data.
+        raise UserError(
+            f"task {locator['name']!r} cannot be loaded from {source(locator)}: {one_line(error)}"
+        ) from error
+    check_task(task, locator)
+    return task
+
+
+def source(locator: dict) -> str:
+    if locator["yaml_file"]:
+        return ", ".join([locator["yaml_file"], *locator["data_files"]])
+    return f"the data set {locator['dataset']}"
+
+
+def one_line(error: Exception) -> str:
+    """The innermost message: data loaders wrap the one that helps."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def task_manager(locator: dict) -> "TaskManager":
+    """An index of the folder of a local task; of lm-eval's own tasks (seconds) for a task of the hub."""
+    from lm_eval.tasks import TaskManager
+
+    if locator["yaml_file"] is None:
+        return TaskManager()
+    return TaskManager(include_path=Path(locator["yaml_file"]).parent, include_defaults=False)
+
+
+def check_known(locator: dict, manager: "TaskManager") -> None:
+    if locator["name"] in manager.all_subtasks:
+        return
+    where = locator["yaml_file"] or "lm-eval's own tasks"
+    raise UserError(f"task {locator['name']!r} is not a task of {where} (name of the task in tasks.yaml)")
+
+
+def hub_overrides(locator: dict) -> dict[str, object]:
+    kwargs = {"revision": locator["revision"]} if locator["revision"] else None
+    return {
+        "dataset_path": locator["dataset"],
+        **({"dataset_name": locator["dataset_name"]} if locator["dataset_name"] else {}),
+        **({"dataset_kwargs": kwargs} if kwargs else {}),
+    }
+
+
+def local_overrides(locator: dict, manager: "TaskManager", scratch: Path) -> dict[str, object]:
+    """The definition names its data by file name alone; here the names become paths."""
+    kwargs = manager.task_index[locator["name"]].cfg.get("dataset_kwargs") or {}
+    if "data_files" not in kwargs:
+        raise UserError(f"task {locator['name']!r}: {locator['yaml_file']} names no dataset_kwargs.data_files")
+    paths = {Path(file).name: file for file in locator["data_files"]}
+    data_files = place_data_files(kwargs["data_files"], paths, locator)
+    return {"dataset_kwargs": {**kwargs, "data_files": data_files, "cache_dir": str(scratch)}}
+
+
+def place_data_files(named: object, paths: dict[str, str], locator: dict) -> object:
+    if isinstance(named, dict):
+        return {split: place_data_files(value, paths, locator) for split, value in named.items()}
+    if isinstance(named, list):
+        return [place_data_files(value, paths, locator) for value in named]
+    path = paths.get(Path(str(named)).name)
+    if path is None:
+        listed = ", ".join(paths)
+        raise UserError(
+            f"task {locator['name']!r}: {locator['yaml_file']} names the data file {named!r}, "
+            f"which is not among its data_files in tasks.yaml ({listed})"
+        )
+    return path
+
+
+def check_task(task: "ConfigurableTask", locator: dict) -> None:
+    """Only what can be scored as lm-eval would, and only what tasks.yaml says."""
+    name, config = locator["name"], task.config
+    accepted = OUTPUT_TYPES[locator["kind"]]
+    if task.OUTPUT_TYPE not in accepted:
+        raise UserError(
+            f"task {name!r}: output_type {task.OUTPUT_TYPE!r} is not that of a {locator['kind']} task "
+            f"({', '.join(accepted)})"
+        )
+    for key, unset in (
+        ("filter_list", None),
+        ("repeats", 1),
+        ("unsafe_code", False),
+        ("doc_to_image", None),
+        ("doc_to_audio", None),
+    ):
+        if getattr(config, key) != unset:
+            raise UserError(f"task {name!r} sets {key}, which is not supported")
+    version = str((config.metadata or {}).get("version"))
+    if version != locator["version"]:
+        raise UserError(f"task {name!r} has version {version} in its definition and {locator['version']} in tasks.yaml")
+    metrics = [*task.aggregation(), *(PERPLEXITY_METRICS if locator["kind"] == "perplexity" else ())]
+    if locator["metric"] not in metrics:
+        raise UserError(
+            f"task {name!r} has no metric {locator['metric']!r}: it has {', '.join(metrics)} "
+            "(metric of the task in tasks.yaml)"
+        )
