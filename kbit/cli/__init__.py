@@ -170,3 +170,17 @@ def train(
     train_model(model, train_tokenizer(), output, tokens=tokens, seed=seed, device=device)
 
 
+
+
+@app.command()
+def build_tasks(
+    output: Annotated[Path, typer.Option(help="Folder that receives the task YAML and data.")] = Path("results/retrain/tasks"),
+    corpus: Annotated[Path, typer.Option(help="Folder of the corpus.")] = Path("data/corpus"),
+) -> None:
+    """Build the embedded tasks from held-out text.
+
+    Example: kbit build-tasks --output results/retrain/tasks
+    """
+    from kbit.evaluation.proxies import build_tasks as build
+
+    build(output, corpus)

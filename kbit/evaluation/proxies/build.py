@@ -16,7 +16,7 @@ from kbit.spec.errors import UserError
 PROXIES: dict[str, ModuleType] = {module.NAME: module for module in (lambada, winogrande, piqa, hellaswag, perplexity)}
 SENTENCE_PROXIES = (winogrande, piqa, hellaswag)
 ITEMS = 300
-PAGES = 60
+PAGES = 240
 
 HEADER = """\
 # A proxy made from held-out text, not the benchmark whose format it has: README.md.

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 NAME = "ho_perplexity"
-PAGE_CHARACTERS = 2000
+PAGE_CHARACTERS = 500
+"""A page fits one window of 256 tokens: many short pages resample better than a few long ones of the same tokens."""
 
 TASK = {
     "output_type": "loglikelihood_rolling",
@@ -19,7 +20,7 @@ TASK = {
 
 
 def cut_pages(text: str) -> Iterator[str]:
-    """Pages of at most 2,000 characters that end where a word does; a last piece shorter than that is left out."""
+    """Pages of at most 500 characters that end where a word does; a last piece shorter than that is left out."""
     start = 0
     while len(text) - start >= PAGE_CHARACTERS:
         end = start + re.search(r"\s+\S*$", text[start : start + PAGE_CHARACTERS + 1]).start()

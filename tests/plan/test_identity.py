@@ -1,0 +1,143 @@
+"""Identity: a cell's digest covers what can change its score and nothing else."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kbit.plan.plan import plan_study
+from kbit.plan.slices import slice_name
+from kbit.spec import cell, members
+from kbit.spec.quant import CONTROL, QuantSpec
+
+PYTHIA = {"name": "pythia", "family": "Pythia", "hub_id": "EleutherAI/pythia-70m", "revision": "a39f36b", "parameters": 70426624}
+LARGE = {"name": "large", "family": "Pythia", "hub_id": "EleutherAI/pythia-6.9b", "revision": "f27194", "parameters": 6857302016}
+PIQA = {
+    "name": "piqa",
+    "kind": "zero-shot",
+    "metric": "acc",
+    "chance": 0.5,
+    "version": "1.0",
+    "dataset": "baber/piqa",
+    "revision": "142f6d7",
+}
+GRID = {"data_types": ["int", "float"], "bits": [4], "block_sizes": [64], "exponent_bits": {4: [2]}}
+STUDY = {"name": "s", "title": "S", "models": ["*"], "tasks": ["piqa"], "dtype": "float16", "grids": [GRID]}
+
+
+class Config:
+    """A study's three files in a folder, written anew for every plan."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def plan(self, models=(PYTHIA,), task=PIQA, study=STUDY):
+        (self.folder / "models.yaml").write_text(yaml.safe_dump({"models": list(models)}))
+        (self.folder / "tasks.yaml").write_text(yaml.safe_dump({"tasks": [task]}))
+        (self.folder / "s.yaml").write_text(yaml.safe_dump(study))
+        return plan_study(self.folder / "s.yaml")
+
+    def ids(self, **files):
+        return {planned.spec.slug: planned.cell_id for planned in self.plan(**files).cells}
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(tmp_path)
+
+
+PRESENTATION = {
+    "title": {"study": STUDY | {"title": "Another"}},
+    "study name": {"study": STUDY | {"name": "another"}},
+    "token budget": {"study": STUDY | {"token_budget": 99}},
+    "model name": {"models": [PYTHIA | {"name": "renamed"}]},
+    "family": {"models": [PYTHIA | {"family": "NeoX"}]},
+    "tokens seen": {"models": [PYTHIA | {"tokens_seen": 5}]},
+    "how a task is shown": {"task": PIQA | {"label": "PIQA", "items": 5, "metric": "acc_norm", "chance": 0.25}},
+    "another model before it": {"models": [LARGE, PYTHIA], "study": STUDY | {"models": ["pythia"]}},
+}
+
+
+@pytest.mark.parametrize("name", PRESENTATION)
+def test_identity_ignores(config, name):
+    assert config.ids(**PRESENTATION[name]) == config.ids()
+
+
+SCORE = {
+    "weights": {"models": [PYTHIA | {"revision": "b0"}]},
+    "dtype": {"study": STUDY | {"dtype": "float32"}},
+    "item limit": {"study": STUDY | {"item_limit": 7}},
+    "task version": {"task": PIQA | {"version": "2.0"}},
+    "data revision": {"task": PIQA | {"revision": "b0"}},
+}
+
+
+@pytest.mark.parametrize("name", SCORE)
+def test_identity_covers(config, name):
+    before, after = config.ids(), config.ids(**SCORE[name])
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+
+
+def test_a_member_version_changes_the_cells_that_use_it_alone(config, monkeypatch):
+    before = config.ids()
+    bumped = dataclasses.replace(members.DATA_TYPES["int"], version=2)
+    monkeypatch.setattr(members, "DATA_TYPES", {**members.DATA_TYPES, "int": bumped})
+    after = config.ids()
+    assert {slug for slug in before if before[slug] != after[slug]} == {"int4-b64"}
+
+
+def test_the_evaluation_version_changes_every_cell(config, monkeypatch):
+    before = config.ids()
+    monkeypatch.setattr(cell, "EVALUATION_VERSION", cell.EVALUATION_VERSION + 1)
+    assert not set(before.values()) & set(config.ids().values())
+
+
+def test_identity_is_fixed_forever():
+    """A changed digest would re-evaluate every study there is: only ever change this with a reason in the CHANGELOG."""
+    spec = QuantSpec(data_type="float", bits=4, exponent_bits=2, block_size=64)
+    assert cell.cell_id("EleutherAI/pythia-70m@a39f36b", cell.spec_identity(spec), "t", "float16") == (
+        "ddbbfc4bd01872e044e53445331def0b"
+    )
+
+
+def test_a_cell_named_by_two_grids_is_planned_once(config):
+    twice = STUDY | {"grids": [GRID, GRID | {"bits": [3, 4], "data_types": ["int"]}]}
+    assert sorted(planned.spec.slug for planned in config.plan(study=twice).cells) == [
+        "float4e2-b64",
+        "int3-b64",
+        "int4-b64",
+        "none16",
+    ]
+
+
+def test_adding_to_a_study_never_re_cuts_what_exists(config):
+    before = {shard.part for shard in config.plan(models=[LARGE]).shards}
+    larger = STUDY | {"grids": [GRID | {"bits": [3, 4], "data_types": ["int", "float", "dynamic"], "exponent_bits": {3: [2], 4: [2]}}]}
+    after = {shard.part for shard in config.plan(models=[LARGE, PYTHIA], study=larger).shards}
+    assert before < after
+
+
+def test_parts_lie_under_the_identity_of_the_weights_not_the_name(config):
+    parts = [shard.part for shard in config.plan().shards]
+    assert parts == [shard.part for shard in config.plan(models=[PYTHIA | {"name": "renamed"}]).shards]
+    assert str(parts[0]).startswith("results/parts/eleutherai-pythia-70m-a39f36b/all.")
+
+
+def test_renaming_changes_the_stamp_of_the_tables(config):
+    assert config.plan().stamp != config.plan(models=[PYTHIA | {"name": "renamed"}]).stamp
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [(70e6, "all"), (1e9, "float"), (7e9, "float-k4"), (20e9, "float-k4-b64")],
+    ids=["70 M", "1 B", "7 B", "20 B"],
+)
+def test_slices_are_a_function_of_the_parameter_count(parameters, expected):
+    spec = QuantSpec(data_type="float", bits=4, exponent_bits=2, block_size=64)
+    assert slice_name(int(parameters), spec) == expected
+
+
+def test_the_control_of_a_large_model_is_a_slice_of_its_own():
+    assert slice_name(int(7e9), CONTROL) == "none"
