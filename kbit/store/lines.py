@@ -1,7 +1,7 @@
 """One line of a journal: `<crc32> <cell id> <what> <json>`, where `what` is start, or the status of a row.
 
 The checksum covers all that follows it. Cell and status stand before the JSON so that counting finished cells
-parses none of it.
+parses none of it; the JSON names its event (start, row) and cell again, so that it can be read by itself.
 """
 
 import json
@@ -29,12 +29,16 @@ class Event:
 
     @property
     def content(self) -> dict:
-        return json.loads(self.text)
+        """What `encode_line` was given."""
+        content = json.loads(self.text)
+        del content["event"], content["cell_id"]
+        return content
 
 
 def encode_line(cell_id: str, what: str, content: dict) -> bytes:
     """A whole line, newline included. ValueError for a float that JSON lacks."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    event = {"event": START if what == START else "row", "cell_id": cell_id, **content}
+    text = json.dumps(event, separators=(",", ":"), allow_nan=False)
     covered = f"{cell_id} {what} {text}".encode("ascii")
     return b"%08x %b\n" % (zlib.crc32(covered), covered)
 
