@@ -75,7 +75,7 @@ def run(
 @app.command()
 def pin(
     data_sheet: Annotated[Path, typer.Argument(help="A data sheet, such as config/models.yaml.")],
-    model: Annotated[Optional[list[str]], typer.Argument(help="Names of models; all of the sheet if absent.")] = None,
+    model: Annotated[list[str] | None, typer.Argument(help="Names of models; all of the sheet if absent.")] = None,
 ) -> None:
     """Fill in hub revisions and parameter counts of a data sheet of models.
 
@@ -155,7 +155,9 @@ def report(study: StudyFile) -> None:
 @app.command()
 def train(
     model: Annotated[str, typer.Argument(help="Name of a recipe, such as neox-64x2.")],
-    output: Annotated[Path, typer.Option(help="Folder that receives the checkpoint folders.")] = Path("results/retrain/models"),
+    output: Annotated[Path, typer.Option(help="Folder that receives the checkpoint folders.")] = Path(
+        "results/retrain/models"
+    ),
     tokens: Annotated[int, typer.Option(min=1024, help="Tokens to train on.")] = 10_000_000,
     seed: Annotated[int, typer.Option(help="Seed of weights and data order.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -170,11 +172,11 @@ def train(
     train_model(model, train_tokenizer(), output, tokens=tokens, seed=seed, device=device)
 
 
-
-
 @app.command()
 def build_tasks(
-    output: Annotated[Path, typer.Option(help="Folder that receives the task YAML and data.")] = Path("results/retrain/tasks"),
+    output: Annotated[Path, typer.Option(help="Folder that receives the task YAML and data.")] = Path(
+        "results/retrain/tasks"
+    ),
     corpus: Annotated[Path, typer.Option(help="Folder of the corpus.")] = Path("data/corpus"),
 ) -> None:
     """Build the embedded tasks from held-out text.

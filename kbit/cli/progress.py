@@ -5,7 +5,8 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress as RichProgress, TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as RichProgress
 
 from kbit.plan.missing import count_missing
 from kbit.plan.plan import Plan
@@ -25,7 +26,10 @@ class Progress:
         self.shown = 0.0
         self.on_terminal = sys.stdout.isatty()
         self.bar = RichProgress(
-            TextColumn("{task.completed:,}/{task.total:,} cells"), BarColumn(), TextColumn("{task.fields[pace]}"), console=Console()
+            TextColumn("{task.completed:,}/{task.total:,} cells"),
+            BarColumn(),
+            TextColumn("{task.fields[pace]}"),
+            console=Console(),
         )
         self.task = self.bar.add_task("cells", total=self.total, completed=self.at_start, pace="")
 
@@ -34,7 +38,9 @@ class Progress:
             self.bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.show()
         if self.on_terminal:
             self.bar.stop()

@@ -53,7 +53,9 @@ def one_head() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
-            raise UserError(f"another `kbit run` holds {RESULTS.resolve()} ({lock.read().strip()}); wait for it or stop it") from None
+            raise UserError(
+                f"another `kbit run` holds {RESULTS.resolve()} ({lock.read().strip()}); wait for it or stop it"
+            ) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
         lock.flush()

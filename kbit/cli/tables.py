@@ -28,7 +28,9 @@ def plan_frame(plan: Plan) -> pl.DataFrame:
         }
         for cell in plan.cells
     ]
-    return pl.DataFrame(rows, schema_overrides={"tokens_seen": pl.Int64, "chance": pl.Float64}, infer_schema_length=None)
+    return pl.DataFrame(
+        rows, schema_overrides={"tokens_seen": pl.Int64, "chance": pl.Float64}, infer_schema_length=None
+    )
 
 
 def build_study_tables(study: Path) -> None:
@@ -55,5 +57,11 @@ def render_study_report(study: Path) -> None:
 
     plan = plan_study(study)
     name, config = plan.study.name, plan.study.config
-    presented = {"name": name, "title": config.title, "plan": plan.key, "dtype": config.dtype, "item_limit": config.item_limit}
+    presented = {
+        "name": name,
+        "title": config.title,
+        "plan": plan.key,
+        "dtype": config.dtype,
+        "item_limit": config.item_limit,
+    }
     render_report(presented, tables_folder(name), fits_path(name), report_path(name))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kbit.plan.shards import Shard
-from kbit.store.scan import JournalScan
+from kbit.store.journal import JournalScan
 from kbit.store.paths import journal_folder
 
 _scans: dict[Path, JournalScan] = {}

@@ -36,7 +36,9 @@ class Plan:
         config = self.study.config
         presented = [[model.name, model.family, model.model_id, model.tokens_seen] for model in self.study.models]
         tasks = [task.entry.model_dump(mode="json", exclude={"items", "tokens_per_item"}) for task in self.study.tasks]
-        return digest_json([sorted(str(shard.part) for shard in self.shards), presented, tasks, config.name, config.title])[:12]
+        return digest_json(
+            [sorted(str(shard.part) for shard in self.shards), presented, tasks, config.name, config.title]
+        )[:12]
 
     @property
     def stamp(self) -> Path:

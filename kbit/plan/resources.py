@@ -1,7 +1,7 @@
 """What the job of a shard asks the scheduler for: a function of the cells still missing, so nothing missing needs no GPU."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from kbit.plan.cost import Cost, cells_cost
 from kbit.plan.missing import missing_cells
@@ -21,7 +21,7 @@ class Resources:
     minutes: int
 
 
-@lru_cache(maxsize=None)
+@cache
 def shard_resources(shard: Shard) -> Resources:
     """Resources of a shard as it stands now."""
     cost = missing_cost(shard)

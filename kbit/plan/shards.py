@@ -11,8 +11,7 @@ from kbit.spec.digest import digest_json
 from kbit.spec.models import Model
 from kbit.spec.requests import requests_digest
 from kbit.store.paths import part_path, requests_path, shard_path
-
-SHARD_VERSION = 1
+from kbit.store.shard_file import SHARD_VERSION
 
 
 @dataclass(frozen=True, eq=False)
