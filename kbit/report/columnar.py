@@ -16,7 +16,10 @@ SIGNIFICANT_DIGITS = 7
 
 
 def encode_frame(frame: pl.DataFrame) -> dict[str, object]:
-    """{"n": rows, "columns": {name: values | {"dictionary": distinct, "codes": index or null}}}; NaN and infinity become null."""
+    """{"n": rows, "columns": {name: values | {"dictionary": distinct, "codes": index or null}}}.
+
+    NaN and infinity become null.
+    """
     return {"n": frame.height, "columns": {column.name: encode_column(column) for column in frame.get_columns()}}
 
 

@@ -23,8 +23,8 @@ ANY_RULE = "one E"
 OTHER_RULE = "other"
 
 COLUMNS = (
-    "family", "model", "spec", "data_type", "codebook", "bits", "exponent_bits", "exponent_rule", "block_size", "options", "plain", "final",
-    "parameters", "tokens_seen", "bits_per_param", "body_bits", "total_bits",
+    "family", "model", "spec", "data_type", "codebook", "bits", "exponent_bits", "exponent_rule", "block_size",
+    "options", "plain", "final", "parameters", "tokens_seen", "bits_per_param", "body_bits", "total_bits",
     "accuracy", "accuracy_stderr", "accuracy_change", "n_tasks", "loss", "loss_change", "status",
 )  # fmt: skip
 

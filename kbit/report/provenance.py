@@ -4,6 +4,8 @@ import json
 
 import polars as pl
 
+from kbit.scaling.resample import BOOTSTRAP_SEED, N_RESAMPLES
+
 RUN_COLUMNS = {
     "kbit_version": "kbit",
     "git_commit": "Commit",
@@ -29,6 +31,9 @@ def run_facts(cells: pl.DataFrame) -> list[tuple[str, list[str]]]:
     for column, label in RUN_COLUMNS.items():
         facts.append((label, [str(value) for value in cells[column].drop_nulls().unique().sort().to_list()]))
     facts.append(("Quantization members, versions", member_list(cells)))
+    facts.append(
+        ("Seed of the bootstrap", [f"{BOOTSTRAP_SEED} ({N_RESAMPLES} resamples); scoring draws nothing at random"])
+    )
     started = cells["started_at"].drop_nulls().sort().to_list()
     if started:
         facts.append(
@@ -38,12 +43,12 @@ def run_facts(cells: pl.DataFrame) -> list[tuple[str, list[str]]]:
 
 
 def member_list(cells: pl.DataFrame) -> list[str]:
-    """`name version` of every quantization member that any row used, from the rows' JSON (field -> version)."""
+    """`name vN` of every quantization member that any row used, from the rows' JSON (field -> version)."""
     fields = ("data_type", "scale_format", "solver", "centered", "outlier_rule", "rotation")
     used = set()
     for row in cells.select(*fields, "member_versions").drop_nulls("member_versions").unique().to_dicts():
         for field, version in json.loads(row["member_versions"]).items():
-            used.add(f"{row[field]} {version}")
+            used.add(f"{row[field]} v{version}")
     return sorted(used)
 
 

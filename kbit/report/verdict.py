@@ -5,6 +5,7 @@ the shares figure and in the table of fits.
 """
 
 import polars as pl
+from markupsafe import Markup
 
 from kbit.report.figures import ACCOUNTINGS, METRICS
 from kbit.report.palette import Palette
@@ -17,7 +18,8 @@ UNITS = {"loss": "nats per byte", "accuracy": "of mean accuracy"}
 SHARE_SCHEMA = pl.Schema(
     {
         "metric": pl.String, "accounting": pl.String, "family": pl.String, "selection": pl.String, "bits": pl.Int32,
-        "share": pl.Float64, "share_low": pl.Float64, "share_high": pl.Float64, "win_rate": pl.Float64, "gap_to_best": pl.Float64,
+        "share": pl.Float64, "share_low": pl.Float64, "share_high": pl.Float64, "win_rate": pl.Float64,
+        "gap_to_best": pl.Float64,
     }
 )  # fmt: skip
 BEST_SELECTION = "best spec of each k"
@@ -37,7 +39,12 @@ def verdict_views(fits: pl.DataFrame, families: list[str], palette: Palette) -> 
             cards = [
                 family_card(chosen.filter(pl.col("family") == family), family, metric, palette) for family in families
             ]
-            methods = chosen.filter(pl.col("quantity") == "best_bits")["method"].unique().sort().to_list()
+            methods = (
+                chosen.filter((pl.col("quantity") == "best_bits") & (pl.col("status") == "ok"))["method"]
+                .unique()
+                .sort()
+                .to_list()
+            )
             views.append(
                 {
                     "key": f"{accounting}/{metric}",
@@ -56,10 +63,10 @@ def summary_sentence(cards: list[dict[str, object]], accounting: str, metric: st
     if not decided:
         return f"{what}, no family of this study allows a verdict yet."
     wins = [
-        (k, [card["family"] for card in decided if card["best"] == k])
+        (k, [card["family"] + card["spread"] for card in decided if card["best"] == k])
         for k in sorted({card["best"] for card in decided})
     ]
-    parts = [f"{k} bits {'is' if len(names) == 1 else 'are'} best for {join_names(names)}" for k, names in wins]
+    parts = [f"{k} bits are best for {join_names(names)}" for k, names in wins]
     return f"{what}: {'; '.join(parts)}."
 
 
@@ -72,8 +79,9 @@ def method_note(methods: list[str]) -> str:
     if not methods:
         return "No verdict was fitted for this metric."
     return (
-        "A verdict compares, over the range of bits that all curves of a family cover, the interpolated curve of each k, taking at every point "
-        "the best of its specs. The best k is the one that wins the largest share of that range; brackets are 95 % intervals. "
+        "A verdict compares, over the range of bits that all curves of a family cover, the interpolated curve of each "
+        "k, taking at every point the best of its specs. The best k is the one that wins the largest share of that "
+        "range; brackets are 95 % intervals. "
         f"Method: {'; or '.join(methods)}."
     )
 
@@ -100,18 +108,28 @@ def family_card(verdict: pl.DataFrame, family: str, metric: str, palette: Palett
     return {
         "family": family,
         "best": k,
+        "spread": spread_text(best),
         "variable": variables[k],
         "shares": shares,
         "shares_text": "Share of the range won: "
         + ", ".join(f"{share['bits']} bits {percent(share['share'])}" for share in shares),
-        "claim": won + range_text(rows) + ".",
+        "claim": Markup("{}{}.").format(won, range_text(rows)),
         "detail": detail_text(rows, k, metric),
     }
 
 
 def range_text(rows: dict[tuple[str, int | None], dict[str, object]]) -> str:
     low, high = (rows.get((name, None)) for name in ("range_low", "range_high"))
-    return f", 2^{low['value']:.1f} to 2^{high['value']:.1f} bits" if low and high else ""
+    if not (low and high):
+        return ""
+    return Markup(", 2<sup>{:.1f}</sup> to 2<sup>{:.1f}</sup> bits").format(low["value"], high["value"])
+
+
+def spread_text(best: dict[str, object]) -> str:
+    """The interval of the best k, where it leaves a choice."""
+    if best["low"] is None or best["low"] == best["high"]:
+        return ""
+    return f" (95 %: {best['low']:.0f} to {best['high']:.0f})"
 
 
 def detail_text(rows: dict[tuple[str, int | None], dict[str, object]], k: int, metric: str) -> str:
@@ -119,8 +137,7 @@ def detail_text(rows: dict[tuple[str, int | None], dict[str, object]], k: int, m
     best, win_rate, gap = rows["best_bits", None], rows.get(("win_rate", k)), rows.get(("gap_to_runner_up", None))
     parts = []
     if win_rate is not None:
-        spread = "" if best["low"] is None else f"; best k between {best['low']:.0f} and {best['high']:.0f}"
-        parts.append(f"Wins {percent(win_rate['value'])} of resamples{spread}.")
+        parts.append(f"Wins {percent(win_rate['value'])} of resamples.")
     if gap is not None and gap["value"] is not None:
         runner_up = gap["note"].partition(";")[0].removeprefix("runner-up: ")
         parts.append(f"Mean lead over {runner_up}: {with_interval(gap, signed)} {UNITS[metric]}.")

@@ -4,11 +4,14 @@ Loss is 1.1 + 9 * N^-0.25 nats per byte plus a damage that depends on k, data ty
 parallel and 4 bits win; accuracy falls linearly with loss. One cell failed, one crashed, one collapsed.
 """
 
+import atexit
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
@@ -54,7 +57,9 @@ MODELS = [
 
 def specs() -> Iterator[QuantSpec]:
     yield CONTROL
-    for data_type, bits, block_size in product(("int", "float", "dynamic", "quantile"), range(3, 9), (64, 1024)):
+    wide = product(("int", "float"), (3, 4, 5, 8), (64,))
+    narrow = product(("int", "float", "quantile"), (3, 4), (1024,))
+    for data_type, bits, block_size in [*wide, *narrow, ("dynamic", 3, 64), ("dynamic", 4, 64), ("quantile", 4, 64)]:
         widths = {4: (2, 3), 3: (2,)}.get(bits, (3,)) if data_type == "float" else (None,)
         for exponent_bits in widths:
             yield QuantSpec(data_type=data_type, bits=bits, exponent_bits=exponent_bits, block_size=block_size)
@@ -137,6 +142,14 @@ def plan_frame() -> pl.DataFrame:
             | {"task_kind": kind, "task_metric": metric, "task_label": task.removeprefix("ho_"), "chance": chance}
         )
     return pl.DataFrame(rows, schema_overrides={"chance": pl.Float64})
+
+
+@cache
+def built_study() -> tuple[Path, Path]:
+    """(tables, fits), built once per process; the folder goes when the process ends."""
+    folder = TemporaryDirectory(prefix="kbit-synthetic-")
+    atexit.register(folder.cleanup)
+    return build_study(Path(folder.name))
 
 
 def build_study(folder: Path) -> tuple[Path, Path]:

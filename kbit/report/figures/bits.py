@@ -7,14 +7,16 @@ from kbit.report.points import ANY_RULE, CONTROL, HALF, MAIN_TEXT
 
 def caption(view: View) -> str:
     counted = {
-        "total_bits": "everything a quantized model stores: codes, scales, codebooks, and the 16-bit embeddings, norms and biases",
+        "total_bits": "everything a quantized model stores: codes, scales, codebooks, and the 16-bit embeddings, norms "
+        "and biases",
         "body_bits": "the quantized linear layers alone: codes, scales, codebooks",
     }[view.accounting]
     best = "top" if view.metric == "accuracy" else "bottom"
     return (
-        f"Each point is one model at one precision; a curve joins the models of one family that share a precision, straight between "
-        f"them on log₂ {ACCOUNTINGS[view.accounting]}. At a given number of bits the curve at the {best} is the precision to choose: a larger model "
-        f"with fewer bits per weight, or a smaller one with more. The horizontal axis counts {counted}."
+        f"Each point is one model at one precision; a curve joins the models of one family that share a precision, "
+        f"straight between them on log₂ {ACCOUNTINGS[view.accounting]}. At a given number of bits the curve at the "
+        f"{best} is the precision to choose: a larger model with fewer bits per weight, or a smaller one with more. "
+        f"The horizontal axis counts {counted}."
     )
 
 

@@ -12,8 +12,9 @@ def caption(view: View) -> str:
         else "What quantization costs a model: its metric minus that of the same model at 16 bits"
     )
     return (
-        f"{drawn}, one curve per block size, against log₂ {ACCOUNTINGS[view.accounting]} ({view.better}). A smaller block follows the weights "
-        f"more closely and stores more scales: 16/B bits per weight, 0.25 at 64 and 0.016 at 1024, which the axis counts."
+        f"{drawn}, one curve per block size, against log₂ {ACCOUNTINGS[view.accounting]} ({view.better}). "
+        "A smaller block follows the weights more closely and stores more scales: 16/B bits per weight, 0.25 at 64 and "
+        "0.016 at 1024, which the axis counts."
     )
 
 

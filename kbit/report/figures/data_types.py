@@ -11,8 +11,9 @@ def caption(view: View) -> str:
         else "What quantization costs a model: its metric minus that of the same model at 16 bits"
     )
     return (
-        f"{drawn}, for every codebook at the same precision and block size, against log₂ {ACCOUNTINGS[view.accounting]} "
-        f"({view.better}). The curves of one panel differ in the values of their codebook alone; float is named with its exponent bits E."
+        f"{drawn}, for every codebook at the same precision and block size, against log₂ "
+        f"{ACCOUNTINGS[view.accounting]} ({view.better}). The curves of one panel differ in the values of their "
+        "codebook alone; float is named with its exponent bits E. The vertical axes of the two precisions differ."
     )
 
 

@@ -14,7 +14,7 @@ import altair as alt
 ACCOUNTINGS: Mapping[str, str] = {"total_bits": "total model bits", "body_bits": "body bits"}
 """Bit accounting column -> how an axis names it (design §5: everything stored, or the quantized linears alone)."""
 
-METRICS: Mapping[str, str] = {"loss": "loss on held-out text, nats per byte", "accuracy": "mean zero-shot accuracy"}
+METRICS: Mapping[str, str] = {"loss": "loss, nats per byte", "accuracy": "mean zero-shot accuracy"}
 """Metric column of the page's points -> how an axis names it. The loss first: it resolves more at the same cost."""
 
 QUANTITIES: Mapping[str, str] = {"value": "value", "change": "change from 16 bits"}
@@ -22,7 +22,7 @@ QUANTITIES: Mapping[str, str] = {"value": "value", "change": "change from 16 bit
 
 PANEL_HEIGHT = 250
 BAR_HEIGHT = 21
-"""Pixels."""
+"""Pixels; of one bar, which the page multiplies by the number of bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class View:
 
     @property
     def x_title(self) -> str:
-        return f"{ACCOUNTINGS[self.accounting]} (log₂)"
+        return f"log₂ {ACCOUNTINGS[self.accounting]}"
 
     @property
     def y_field(self) -> str:
@@ -49,11 +49,7 @@ class View:
     def y_title(self) -> str:
         if self.quantity == "value":
             return METRICS[self.metric]
-        return (
-            "accuracy minus that of 16 bits"
-            if self.metric == "accuracy"
-            else "loss above that of 16 bits, nats per byte"
-        )
+        return "accuracy minus 16 bits" if self.metric == "accuracy" else "loss above 16 bits, nats per byte"
 
     @property
     def better(self) -> str:
@@ -101,7 +97,7 @@ class Figure:
     table: str = "points"
     """Frame of the page that it draws."""
     follows: tuple[str, ...] = ()
-    """Columns that must equal the view's switch of that name: rows that were fitted for one metric and one accounting."""
+    """Columns that must equal the view's switch of that name, in rows fitted for one metric and one accounting."""
     x: str = "accounting"
     """Column of the horizontal axis; `accounting` stands for log2 of the view's."""
     y: str = ""
@@ -143,6 +139,7 @@ class Figure:
             "views": {
                 view.key: {
                     "y": self.y or view.y_field,
+                    "zero": view.quantity == "change",
                     "caption": self.caption(view),
                     "spec": specification(self, view),
                 }
@@ -153,6 +150,7 @@ class Figure:
 
 def specification(figure: Figure, view: View) -> dict[str, object]:
     """The Vega-Lite specification of a view without data; colours and fonts come from the page's stylesheet."""
-    height = {"step": BAR_HEIGHT} if figure.rows_are_bars else PANEL_HEIGHT
-    chart = figure.draw(view).properties(width="container", height=height)
+    height = BAR_HEIGHT if figure.rows_are_bars else PANEL_HEIGHT
+    fit = alt.AutoSizeParams(type="fit-x" if figure.rows_are_bars else "fit", contains="padding")
+    chart = figure.draw(view).properties(width="container", height=height, autosize=fit)
     return chart.to_dict(validate=True)

@@ -30,7 +30,8 @@ THEME = {
 # Bytes under the power of two: 2^23 bits are 1 MB (of 2^20 bytes), 2^33 bits 1 GB.
 BYTES_LABEL = (
     "[datum.label, datum.value < 13 ? '' : datum.value < 23 ? format(pow(2, datum.value - 13), '.3~g') + ' kB' : "
-    "datum.value < 33 ? format(pow(2, datum.value - 23), '.3~g') + ' MB' : format(pow(2, datum.value - 33), '.3~g') + ' GB']"
+    "datum.value < 33 ? format(pow(2, datum.value - 23), '.3~g') + ' MB' : "
+    "format(pow(2, datum.value - 33), '.3~g') + ' GB']"
 )
 
 SPEC_TOOLTIPS = (

@@ -24,9 +24,10 @@ def draw(_: View) -> alt.Chart:
 
 def caption(_: View) -> str:
     return (
-        "Every point of the study that has both metrics: one model under one quantization, all precisions, data types and block sizes together. "
-        "Loss is log-perplexity per byte of text, so that families with different tokenizers share an axis. "
-        "Neither axis counts bits. Points of one model are not independent, so the correlation carries no p-value."
+        "Every point of the study that has both metrics: one model under one quantization, all precisions, data types "
+        "and block sizes together. Loss is log-perplexity per byte of text, so that families with different tokenizers "
+        "share an axis. Neither axis counts bits. Points of one model are not independent, so the correlation carries "
+        "no p-value."
     )
 
 

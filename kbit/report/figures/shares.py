@@ -47,9 +47,9 @@ def draw(_: View) -> alt.LayerChart:
 
 def caption(view: View) -> str:
     return (
-        f"Each bar is the range of {ACCOUNTINGS[view.accounting]} that all curves of a family cover, divided among the precisions by who is best, judged by "
-        f"{METRICS[view.metric]}. The first bar takes the best spec of each k; the others stay within one data type and block size. "
-        "The numbers in the bars are k."
+        f"Each bar is the range of {ACCOUNTINGS[view.accounting]} that all curves of a family cover, divided among the "
+        f"precisions by who is best, judged by {METRICS[view.metric]}. The first bar takes the best spec of each k; "
+        "the others stay within one data type and block size. The numbers in the bars are k."
     )
 
 

@@ -47,7 +47,9 @@ function formatValue(value) {
 
 function dataTable(rows, columns, labels, caption) {
   const numeric = new Set(columns.filter((column) => rows.some((row) => typeof row[column] === "number")));
-  const cell = (tag, column, text) => element(tag, { class: numeric.has(column) ? "number" : null, scope: tag === "th" ? "col" : null }, text);
+  const wide = new Set(columns.filter((column) => rows.some((row) => String(row[column] ?? "").length > 60)));
+  const kind = (column) => (numeric.has(column) ? "number" : wide.has(column) ? "wide" : null);
+  const cell = (tag, column, text) => element(tag, { class: kind(column), scope: tag === "th" ? "col" : null }, text);
   const head = element("thead", {}, element("tr", {}, ...columns.map((column) => cell("th", column, labels[column] ?? column))));
   const body = rows.map((row) => element("tr", {}, ...columns.map((column) => cell("td", column, formatValue(row[column])))));
   return element("table", {}, element("caption", {}, caption), head, element("tbody", {}, ...body));

@@ -49,7 +49,7 @@ class FigureView {
   }
 
   // The rows of the reader's choices, hidden series included: the legend offers them.
-  rows(view) {
+  rows(view, withoutValue = false) {
     const families = new Set(this.page.shownFamilies());
     const picks = this.figure.selects.map((select) => [select, this.chosen(select)]);
     const needs = [view.y, this.figure.x === "accounting" ? view.accounting : this.figure.x, ...this.figure.needs];
@@ -58,7 +58,7 @@ class FigureView {
         families.has(row.family) &&
         this.inScope(row) &&
         this.figure.follows.every((column) => row[column] === view[column]) &&
-        needs.every((column) => row[column] !== null) &&
+        (withoutValue || needs.every((column) => row[column] !== null)) &&
         picks.every(([select, wanted]) => String(row[select.field]) === wanted || select.always.includes(row[select.field])),
     );
   }
@@ -72,44 +72,52 @@ class FigureView {
     const drawn = rows.filter((row) => !hidden.has(String(row[this.figure.series])));
     this.drawControls();
     this.drawLegend(rows, hidden);
-    const ends = this.domains(view, drawn);
     this.caption.textContent = view.caption;
-    this.note.textContent = this.noteText(drawn, ends.outside);
     this.drawTwin(drawn);
-    await this.drawPanels(view, drawn, ends, turn);
+    await this.drawPanels(view, drawn, turn);
   }
 
   x(view, row) {
     return this.figure.x === "accounting" ? Math.log2(row[view.accounting]) : row[this.figure.x];
   }
 
-  // Axis ends shared by all panels. A few far outliers (a collapsed model) would flatten everything else: beyond four
-  // interquartile ranges they are left outside and counted.
-  domains(view, rows) {
-    const xs = rows.map((row) => this.x(view, row));
+  // Axis ends: x shared by all panels, y by those of one group. A few far outliers would flatten everything else: what is
+  // beyond four interquartile ranges is left outside, and counted below the figure.
+  domains(view, rows, all) {
+    const xs = all.map((row) => this.x(view, row));
     const ys = rows.map((row) => row[view.y]).sort((a, b) => a - b);
     const quartile = (share) => ys[Math.floor(share * (ys.length - 1))];
-    const reach = 4 * (quartile(0.75) - quartile(0.25));
-    const near = this.figure.robust ? ys.filter((y) => y >= quartile(0.25) - reach && y <= quartile(0.75) + reach) : ys;
+    const reach = 4 * (quartile(0.75) - quartile(0.25)) || Infinity;
+    let near = this.figure.robust ? ys.filter((y) => y >= quartile(0.25) - reach && y <= quartile(0.75) + reach) : ys;
+    const outside = ys.length - near.length;
+    if (view.zero) near = [...near, 0].sort((a, b) => a - b); // a change is read against no change
     const pad = (low, high, share) => [low - (high - low || 1) * share, high + (high - low || 1) * share];
-    const [x_min, x_max] = rows.length ? pad(Math.min(...xs), Math.max(...xs), 0.05) : [0, 1];
-    const [y_min, y_max] = rows.length ? pad(near[0], near[near.length - 1], 0.06) : [0, 1];
-    return { params: { x_min, x_max, y_min, y_max }, outside: ys.length - near.length };
+    const [x_min, x_max] = pad(Math.min(...xs), Math.max(...xs), 0.05);
+    const [y_min, y_max] = pad(near[0], near[near.length - 1], 0.06);
+    return { params: { x_min, x_max, y_min, y_max }, outside };
   }
 
-  noteText(rows, outside) {
+  noteText(view, rows, outside) {
     const lines = this.figure.note ? [NOTES[this.figure.note](rows)] : [];
     if (outside) lines.push(`${outside} of ${rows.length} points lie outside the vertical axis; the table below has them.`);
+    const without = this.rows(view, true).length - this.rows(view).length;
+    if (without) lines.push(`${without} more ${without > 1 ? "have" : "has"} no such value: a cell without a score, or a collapsed one.`);
     return lines.join(" ");
   }
 
-  async drawPanels(view, rows, ends, turn) {
+  async drawPanels(view, rows, turn) {
     const fresh = element("div", { class: "groups" });
     const jobs = [];
+    let outside = 0;
     const [outer, inner] = this.figure.panels.length === 2 ? this.figure.panels : [null, this.figure.panels[0] ?? null];
     for (const [group, groupRows] of this.split(rows, outer)) {
-      const grid = element("div", { class: inner ? "grid" : "grid single" });
-      for (const [name, panelRows] of this.split(groupRows, inner)) {
+      const ends = this.domains(view, groupRows, rows);
+      outside += ends.outside;
+      const panels = this.split(groupRows, inner);
+      const single = inner ? "" : " single";
+      const columns = panels.length === 4 ? 2 : Math.min(panels.length, 3);
+      const grid = element("div", { class: `grid${single}`, style: `--columns: ${columns}` });
+      for (const [name, panelRows] of panels) {
         const chart = element("div", { class: this.figure.bars ? "chart low" : "chart" });
         const title = inner ? element("h4", {}, this.page.label(inner, name)) : null;
         grid.append(element("div", { class: "panel" }, title, chart));
@@ -119,6 +127,7 @@ class FigureView {
       fresh.append(...(outer ? [element("h4", { class: "group" }, this.page.label(outer, group))] : []), grid);
     }
     if (!rows.length) fresh.append(element("p", { class: "empty" }, "No point of the study fits this choice."));
+    this.note.textContent = this.noteText(view, rows, outside);
     const old = this.views;
     const height = this.panels.offsetHeight;
     if (height) this.panels.style.minHeight = `${height}px`; // so that the page does not jump while charts are replaced
@@ -139,9 +148,11 @@ class FigureView {
   // The view's specification with its rows, the shared axis ends and the palette's colours and shapes.
   specification(view, rows, ends, description) {
     const spec = structuredClone(view.spec);
-    const rank = (row) => ({ ...row, rank: this.page.order(this.figure.bars, rows).indexOf(row[this.figure.bars]) });
+    const bars = this.figure.bars && this.page.order(this.figure.bars, rows);
+    if (bars) spec.height *= bars.length;
+    const rank = (row) => ({ ...row, rank: bars.indexOf(row[this.figure.bars]) });
     const palette = this.page.palettes[this.figure.series];
-    spec.data = { name: "rows", values: this.figure.bars ? rows.map(rank) : rows };
+    spec.data = { name: "rows", values: bars ? rows.map(rank) : rows };
     spec.description = `${description}. ${rows.length} points; the same numbers stand in the table below the figure.`;
     for (const param of spec.params) param.value = ends.params[param.name] ?? param.value;
     for (const unit of spec.layer ?? [spec])
@@ -162,7 +173,7 @@ class FigureView {
       const { quantities } = this.page;
       fields.push(this.selectField("Show", "show", this.figure.quantities, state.get(this.key("show")), (value) => quantities[value]));
     }
-    const focused = document.activeElement?.id;
+    const focused = document.activeElement?.id; // the control the reader just used must keep the focus
     this.controls.replaceChildren(...fields);
     if (focused && this.controls.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused).focus();
   }

@@ -9,9 +9,9 @@ class FitTable {
     this.root = document.getElementById("fits");
     this.controls = this.root.querySelector(".controls");
     this.table = this.root.querySelector(".table");
-    for (const column of FitTable.filters) state.defaults.set(`fits.${column}`, "");
-    const first = this.values("fit")[0] ?? "";
-    state.defaults.set("fits.fit", first);
+    // A study has thousands of fitted quantities: the headline verdicts come first.
+    const first = { fit: "verdict", data_type: "best" };
+    for (const column of FitTable.filters) state.defaults.set(`fits.${column}`, first[column] ?? "");
     this.root.querySelector(".download").onclick = () => download(`${page.study}-fits.csv`, toCsv(this.rows(), this.columns()));
   }
 
@@ -19,32 +19,45 @@ class FitTable {
     return this.page.fitColumns;
   }
 
-  values(column) {
-    return [...new Set(this.page.tables.fits.map((row) => row[column]))].sort();
+  // Filters apply one after the other; each offers what the ones before it leave, and one that would leave nothing is off.
+  narrow() {
+    let rows = this.page.tables.fits;
+    return FitTable.filters.map((column) => {
+      const values = [...new Set(rows.map((row) => row[column]))].sort();
+      const wanted = state.get(`fits.${column}`);
+      const chosen = values.includes(wanted) ? wanted : "";
+      if (chosen) rows = rows.filter((row) => row[column] === chosen);
+      return { column, values, chosen, rows };
+    });
   }
 
   rows() {
-    const wanted = FitTable.filters.map((column) => [column, state.get(`fits.${column}`)]).filter(([, value]) => value);
-    return this.page.tables.fits.filter((row) => wanted.every(([column, value]) => row[column] === value));
+    return this.narrow().at(-1).rows;
   }
 
   draw() {
     const focused = document.activeElement?.id;
-    this.controls.replaceChildren(...FitTable.filters.map((column) => this.select(column)));
+    this.controls.replaceChildren(...this.narrow().map((step) => this.select(step)));
     if (focused && this.controls.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused).focus();
     const rows = this.rows();
     const shown = rows.slice(0, FitTable.most);
-    const count = shown.length < rows.length ? `The first ${shown.length} of ${rows.length} fitted quantities; the CSV has all.` : `${rows.length} fitted quantities`;
-    const constant = (column) => rows.every((row) => row[column] === rows[0][column]);
-    const filtered = FitTable.filters.filter((column) => state.get(`fits.${column}`));
-    const columns = this.columns().filter((column) => !(filtered.includes(column) && constant(column)) && !rows.every((row) => row[column] === null || row[column] === ""));
-    this.table.replaceChildren(dataTable(shown, columns, this.page.labels, count));
+    const count = shown.length < rows.length ? `The first ${shown.length} of ${rows.length} fitted quantities; the CSV has all` : `${rows.length} fitted quantities`;
+    const { columns, common } = this.divide(rows);
+    this.table.replaceChildren(dataTable(shown, columns, this.page.labels, [count, ...common].join(" · ")));
   }
 
-  select(column) {
+  // Columns that differ among the rows are shown; what is the same in all stands once, above the table.
+  divide(rows) {
+    const isConstant = (column) => rows.length > 1 && rows.every((row) => row[column] === rows[0][column]);
+    const constant = this.columns().filter(isConstant);
+    const told = constant.filter((column) => rows[0][column] !== null && rows[0][column] !== "");
+    const common = told.map((column) => `${this.page.labels[column] ?? column}: ${formatValue(rows[0][column])}`);
+    return { columns: this.columns().filter((column) => !constant.includes(column)), common };
+  }
+
+  select({ column, values, chosen }) {
     const id = `fits-${column}`;
-    const chosen = state.get(`fits.${column}`);
-    const options = ["", ...this.values(column)].map((value) => element("option", { value, selected: value === chosen }, value || "all"));
+    const options = ["", ...values.filter(Boolean)].map((value) => element("option", { value, selected: value === chosen }, value || "any"));
     const select = element("select", { id, onchange: (event) => state.set(`fits.${column}`, event.target.value) }, ...options);
     return element("label", { for: id }, element("span", {}, this.page.labels[column] ?? column), select);
   }
