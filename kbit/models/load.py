@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from kbit.models.architectures import find_architecture
 from kbit.spec.errors import UserError, choice_error
@@ -30,6 +31,7 @@ def load_model(locator: Locator, dtype: str, device: str) -> PreTrainedModel:
     if dtype not in DTYPES:
         raise choice_error("dtype", dtype, DTYPES, "dtype of the study")
     source, options = find_source(locator)
+    logging.disable_progress_bar()  # a job writes to a log
     try:
         config = AutoConfig.from_pretrained(source, **options)
         find_architecture(config)

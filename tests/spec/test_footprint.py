@@ -1,0 +1,84 @@
+"""Bit counts, against sums done by hand and the paper's own figures."""
+
+import pytest
+
+from kbit.spec import members
+from kbit.spec.errors import UserError
+from kbit.spec.footprint import ABSMAX_BITS, STORES_CODEBOOK, bits_per_param, count_footprint
+from kbit.spec.quant import CONTROL, QuantSpec
+
+
+def spec(bits: int = 4, block_size: int | str = 64, data_type: str = "int", **options) -> QuantSpec:
+    return QuantSpec(data_type=data_type, bits=bits, block_size=block_size, **options)
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (spec(3, 64), 3.25),
+        (spec(4, 64), 4.25),
+        (spec(4, 1024), 4.015625),
+        (spec(8, 4096), 8.00390625),
+        (spec(4, 100), 4.16),
+        (spec(4, "tensor"), 4.0),
+        (spec(4, "row"), 4.0),
+        (CONTROL, 16.0),
+        (spec(4, "tensor", outlier_fraction=0.02), 4.24),  # the paper: +0.24 at 4 bits
+        (spec(3, "tensor", outlier_fraction=0.02), 3.26),  # and +0.26 at 3
+        (spec(4, 64, centered="block"), 4.5),
+        (spec(4, 64, centered="tensor"), 4.25),
+        (spec(4, 64, data_type="quantile"), 4.25),
+    ],
+    ids=lambda value: value.slug if isinstance(value, QuantSpec) else None,
+)
+def test_bits_per_param_is_the_papers_count(of: QuantSpec, expected: float) -> None:
+    assert bits_per_param(of) == pytest.approx(expected, rel=1e-15)
+
+
+LINEARS = [(96, 32), (32, 32), (5, 7)]
+WEIGHTS = 96 * 32 + 32 * 32 + 35
+OTHERS = 1000
+
+
+@pytest.mark.parametrize(
+    ("of", "body_bits", "per_param"),
+    [
+        (spec(4, 64), WEIGHTS * 4 + (48 + 16 + 1) * 16, 4.25),  # 35 weights are one short block
+        (spec(3, 16), WEIGHTS * 3 + (192 + 64 + 3) * 16, 4.0),  # 35 weights are 16 + 16 + 3
+        (spec(4, "row"), WEIGHTS * 4 + (96 + 32 + 5) * 16, 4 + 16 * 133 / WEIGHTS),
+        (spec(4, "tensor"), WEIGHTS * 4 + 3 * 16, 4 + 16 * 3 / WEIGHTS),
+        (spec(3, 64, data_type="quantile"), WEIGHTS * 3 + 65 * 16 + 3 * 8 * 16, 3.25),
+        (spec(8, 64, data_type="dynamic"), WEIGHTS * 8 + 65 * 16, 8.25),
+        (CONTROL, WEIGHTS * 16, 16.0),
+    ],
+    ids=lambda value: value.slug if isinstance(value, QuantSpec) else None,
+)
+def test_footprint_counts_what_is_stored(of: QuantSpec, body_bits: int, per_param: float) -> None:
+    footprint = count_footprint(of, iter(LINEARS), OTHERS)
+    assert footprint.body_bits == body_bits
+    assert footprint.total_bits == body_bits + OTHERS * 16
+    assert footprint.bits_per_param == pytest.approx(per_param, rel=1e-15)
+    assert (footprint.quantized_parameters, footprint.parameters) == (WEIGHTS, WEIGHTS + OTHERS)
+    assert all(isinstance(bits, int) for bits in (footprint.body_bits, footprint.total_bits))
+
+
+def test_counts_stay_exact_beyond_float() -> None:
+    """175 billion weights and more: whole numbers, not floats that round above 2^53."""
+    footprint = count_footprint(spec(3, 64), [(2**30 + 1, 2**24 + 1)], 1)
+    weights = (2**30 + 1) * (2**24 + 1)
+    assert footprint.total_bits == 3 * weights + 16 * -(-weights // 64) + 16
+
+
+def test_a_model_without_linears() -> None:
+    footprint = count_footprint(spec(4, "row"), [], 10)
+    assert (footprint.body_bits, footprint.total_bits, footprint.bits_per_param) == (0, 160, 4.0)
+
+
+def test_refuses_what_it_cannot_count() -> None:
+    with pytest.raises(UserError, match="centered=block"):
+        count_footprint(spec(4, 64, centered="block"), LINEARS, 0)
+
+
+def test_every_built_scale_format_and_data_type_is_counted() -> None:
+    assert {name for name, member in members.SCALE_FORMATS.items() if member.built} == set(ABSMAX_BITS)
+    assert set(STORES_CODEBOOK) <= set(members.DATA_TYPES)
