@@ -23,6 +23,7 @@ SCHEMA = pl.Schema(
         "data_type": pl.String,
         "block_size": pl.String,
         "options": pl.String,
+        "spec": pl.String,
         "bits": pl.Int32,
         "quantity": pl.String,
         "value": pl.Float64,
@@ -35,18 +36,8 @@ SCHEMA = pl.Schema(
         "note": pl.String,
     }
 )
-KEY = (
-    "fit",
-    "family",
-    "task_set",
-    "metric",
-    "bit_accounting",
-    "data_type",
-    "block_size",
-    "options",
-    "quantity",
-    "bits",
-)
+KEY = tuple(SCHEMA.names()[: SCHEMA.names().index("value")])
+"""What tells rows apart, and orders them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +54,8 @@ class Subject:
     block_size: str
     options: str = ""
     """What of the specs is not at its default, as in their slug; empty for most."""
+    spec: str | None = None
+    """Slug, where it is of one spec alone."""
     bits: int | None = None
     """The k that the quantity is of; None if it is of all."""
 

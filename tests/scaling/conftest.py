@@ -32,6 +32,7 @@ class Score:
     value: float | None
     stderr: float | None = None
     samples: list[float] | None = None
+    n_items: int = 100
     kind: str = "zero-shot"
     metric: str = "acc"
     status: str = "ok"
@@ -61,9 +62,7 @@ class Score:
     def to_row(self) -> dict[str, object]:
         spec, body = self.spec, self.body_parameters or self.parameters
         body_bits = round(body * self.bits_per_param)
-        metrics = [
-            {"name": self.metric, "value": self.value, "stderr": self.stderr, "n": len(self.samples or [0] * 100)}
-        ]
+        metrics = [{"name": self.metric, "value": self.value, "stderr": self.stderr, "n": self.n_items}]
         return {column.name: FILLERS[column.type] for column in COLUMNS} | {
             "cell_id": self.cell_id, "model_id": f"id-{self.model}", "spec": spec.slug, "data_type": spec.data_type,
             "bits": spec.bits, "exponent_bits": spec.exponent_bits, "centered": spec.centered,

@@ -35,7 +35,8 @@ def change(rows, model, spec, task, **changes):
 
 CRASH = {
     "status": "crashed", "error": "killed by signal 11", "metrics": None, "samples": None, "n_items": None,
-    "n_tokens": None, "seconds": None, "quantize_seconds": None, "peak_memory_bytes": None, "bits_per_param": None, "body_bits": None,
+    "n_tokens": None, "seconds": None, "quantize_seconds": None, "peak_memory_bytes": None, "bits_per_param": None,
+    "body_bits": None,
     "total_bits": None, "quantized_parameters": None, "parameters": None,
 }  # fmt: skip
 

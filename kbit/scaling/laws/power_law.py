@@ -108,25 +108,25 @@ def fit_spec(family: FamilyPoints, spec: str, group: pl.DataFrame, bit_accountin
     block_size = first["block_size"] or ""
     subject = Subject(
         NAME, family.family, LOSS.task_set, LOSS.name, bit_accounting, first["data_type"], block_size, first["options"],
-        first["bits"],
+        spec, first["bits"],
     )  # fmt: skip
     bits = group[bit_accounting].to_numpy().astype(float)
     loss = group["loss"].to_numpy()
     sizes = len(np.unique(bits))
     if sizes < MIN_SIZES:
-        note = f"spec {spec}; needs {MIN_SIZES} sizes for {N_PARAMETERS} parameters, has {sizes}"
+        note = f"needs {MIN_SIZES} sizes for {N_PARAMETERS} parameters, has {sizes}"
         yield undetermined(subject, "alpha", len(bits), METHOD, note)
         return
-    yield from describe_fit(subject, spec, bits, loss)
+    yield from describe_fit(subject, bits, loss)
 
 
-def describe_fit(subject: Subject, spec: str, bits: Array, loss: Array) -> Iterator[FitRow]:
+def describe_fit(subject: Subject, bits: Array, loss: Array) -> Iterator[FitRow]:
     law = fit_power_law(bits, loss)
     keep = ~np.eye(len(bits), dtype=bool)
     deleted = [fit_power_law(bits[kept], loss[kept]) for kept in keep]
     low, high = jackknife_interval(law.parameters, [fit.parameters for fit in deleted])
     converged = law.converged and all(fit.converged for fit in deleted)
-    note = f"spec {spec}" + ("" if converged else "; some fit stopped before it converged")
+    note = "" if converged else "a fit to some of the models stopped before it converged"
     for index, quantity in enumerate(("E", "A", "alpha")):
         value, bounds = law.parameters[index], (low[index], high[index])
         if quantity == "A":

@@ -7,6 +7,7 @@ cover. Quantities, per family, metric, count of bits and selection of specs:
 * `best_bits`: the k that is best on the largest share of the range; its interval is that of the resamples' best k;
 * `range_low`, `range_high`: the common range, log2 bits;
 * `gap_to_runner_up`: mean distance of the best k's curve to that of the k with the next highest mean (see the note);
+  negative where the best k wins more of the range but by less;
 * for each k: `share` of the range on which it is best; `win_rate`, the share of resamples in which it is `best_bits`;
   `gap_to_best`, its mean distance to the best k's curve (<= 0 as a rule); `parallelism`, the standard deviation of
   that distance along the range over its mean (0: parallel); `gap_to_next_lower`, its mean distance to the next smaller
@@ -25,12 +26,12 @@ from kbit.scaling.evidence import Evidence, FamilyPoints, heights
 from kbit.scaling.fit_rows import LEVEL, FitRow, Subject, undetermined
 from kbit.scaling.frontier import Frontier, build_frontier
 from kbit.scaling.metrics import BIT_ACCOUNTINGS
-from kbit.scaling.resample import N_RESAMPLES
+from kbit.scaling.resample import BOOTSTRAP_SEED, N_RESAMPLES
 from kbit.scaling.selections import Selection, list_selections
 
 NAME = "verdict"
 METHOD = "linear interpolation in log2 bits"
-BOOTSTRAP = f"{METHOD}; paired bootstrap over items, {N_RESAMPLES} resamples"
+BOOTSTRAP = f"{METHOD}; paired bootstrap over {{}} items, {N_RESAMPLES} resamples, seed {BOOTSTRAP_SEED}"
 
 
 def fit_verdicts(evidence: Evidence) -> Iterator[FitRow]:
@@ -63,7 +64,7 @@ def fit_verdict(family: FamilyPoints, bit_accounting: str, selection: Selection)
     if any(np.isnan(curve.y).any() for curve in curves):
         curves = [replace(curve, y=curve.y[:, :1]) for curve in curves]
         notes.append("no interval: some cell has neither samples nor a standard error")
-    yield from describe_verdict(subject, curves, n, notes)
+    yield from describe_verdict(subject, curves, n, BOOTSTRAP.format(family.resampled.n_items), notes)
 
 
 def draw_curves(family: FamilyPoints, bit_accounting: str, selection: Selection) -> list[Curve]:
@@ -90,7 +91,10 @@ def what_is_missing(curves: Sequence[Curve], family: FamilyPoints) -> str | None
     return None
 
 
-def describe_verdict(subject: Subject, curves: Sequence[Curve], n: int, notes: Sequence[str]) -> Iterator[FitRow]:
+def describe_verdict(
+    subject: Subject, curves: Sequence[Curve], n: int, bootstrap: str, notes: Sequence[str]
+) -> Iterator[FitRow]:
+    """Every quantity of a verdict; `bootstrap` is the method of those with an interval."""
     frontier = build_frontier(curves)
     best = int(frontier.best[0])
     runner_up = frontier.runner_up(best)
@@ -100,7 +104,7 @@ def describe_verdict(subject: Subject, curves: Sequence[Curve], n: int, notes: S
     def row(quantity: str, resamples: Array, k: int | None = None, extra: str = "") -> FitRow:
         """A row from [resamples], whose column 0 is the value on all items."""
         low, high = percentile_interval(resamples)
-        method = BOOTSTRAP if low is not None else METHOD
+        method = bootstrap if low is not None else METHOD
         told = "; ".join(text for text in (extra, note) if text)
         return FitRow(subject, quantity, n, method, float(resamples[0]), low, high, note=told, bits=k)
 
@@ -111,7 +115,7 @@ def describe_verdict(subject: Subject, curves: Sequence[Curve], n: int, notes: S
     yield row("gap_to_runner_up", gap, extra=f"runner-up: {ks[runner_up]} bits")
     for index, k in enumerate(frontier.ks):
         yield row("share", frontier.share[index], k)
-        yield from describe_wins(subject, frontier, index, n)
+        yield from describe_wins(subject, frontier, index, n, bootstrap)
         if index != best:
             distance = frontier.gap(index, best)
             yield row("gap_to_best", distance.mean(axis=0), k, f"best: {ks[best]} bits")
@@ -121,11 +125,11 @@ def describe_verdict(subject: Subject, curves: Sequence[Curve], n: int, notes: S
         yield row("gap_to_next_lower", build_frontier(pair).gap(1, 0).mean(axis=0), k, f"against {lower} bits")
 
 
-def describe_wins(subject: Subject, frontier: Frontier, index: int, n: int) -> Iterator[FitRow]:
+def describe_wins(subject: Subject, frontier: Frontier, index: int, n: int, method: str) -> Iterator[FitRow]:
     """How often a k is the best one among the resamples; nothing without resamples."""
     resampled = frontier.best[1:]
     if len(resampled):
-        yield FitRow(subject, "win_rate", n, BOOTSTRAP, float(np.mean(resampled == index)), bits=frontier.ks[index])
+        yield FitRow(subject, "win_rate", n, method, float(np.mean(resampled == index)), bits=frontier.ks[index])
 
 
 def parallelism(distance: Array) -> Array:
@@ -138,7 +142,7 @@ def percentile_interval(resamples: Array) -> tuple[float | None, float | None]:
     """The central interval of the resamples (column 0, the value itself, left out), as values that occurred."""
     if len(resamples) < 2 or np.isnan(resamples).any():
         return None, None
-    tail = (1 - LEVEL) / 2
+    tail = round((1 - LEVEL) / 2, 9)  # 0.025, not a little more
     low, high = np.quantile(resamples[1:], [tail, 1 - tail], method="inverted_cdf")
     return float(low), float(high)
 
