@@ -1,7 +1,8 @@
 """Fill in what identifies and sizes the models of a data sheet: the commit on the hub, and the counts of parameters."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 from kbit.spec.edit import Entry, find_entries, read_values, set_values
 from kbit.spec.errors import UserError
 from kbit.spec.models import ModelEntry
-from kbit.spec.section import parse_section
+from kbit.spec.section import Section, parse_section
+
+Values = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +32,40 @@ def pin_models(data_sheet: Path, names: Sequence[str] | None = None) -> list[Cha
     """Fill revision (hub models that have none), parameters and quantized_parameters of the named models.
 
     names: names or shell patterns; None is all models. A commit that stands there is kept, the counts are those of its
-    config. The file is edited in place, comments stay; it is written only when all models were read. UserError, naming
-    the model: no network, an id that the hub does not know, a folder without config, an unknown architecture.
+    config. UserError, naming the model: no network, an id that the hub does not know, a folder without config, an
+    unknown architecture.
+    """
+    return pin_entries(data_sheet, "models", names, ModelEntry, lambda entry: find_values(entry, data_sheet))
+
+
+def pin_entries(
+    data_sheet: Path,
+    section: str,
+    names: Sequence[str] | None,
+    kind: type[Section],
+    find: Callable[[Values], Values],
+) -> list[Change]:
+    """Write what `find` says of each named entry into the sheet's list `section`, and return what has changed.
+
+    The file is edited in place, comments stay; it is written only when all entries were found and fit `kind`.
     """
     text = read_text(data_sheet)
     changes: list[Change] = []
-    for name in select(find_entries(text, "models", str(data_sheet)), names, data_sheet):
+    for name in select(find_entries(text, section, str(data_sheet)), names, data_sheet, section):
         # Found anew each time: an edit moves what follows.
-        entry = find_entries(text, "models", str(data_sheet))[name]
+        entry = find_entries(text, section, str(data_sheet))[name]
         present = read_values(entry)
-        wanted = {key: value for key, value in find_values(present, data_sheet).items() if present.get(key) != value}
-        parse_section(ModelEntry, {**present, **wanted}, f"model {name!r} of {data_sheet}")
-        text = set_values(text, entry, wanted, after="hub_id" if present.get("hub_id") else "path")
+        wanted = {key: value for key, value in find(present).items() if present.get(key) != value}
+        parse_section(kind, {**present, **wanted}, f"{name!r} in {section} of {data_sheet}")
+        text = set_values(text, entry, wanted, after=next(key for key in SOURCES if present.get(key)))
         changes.extend(Change(name, key, present.get(key), value) for key, value in wanted.items())
     if changes:
         replace_text(data_sheet, text)
     return changes
+
+
+SOURCES = ("hub_id", "path", "dataset", "yaml_file")
+"""Keys that say where an entry's content comes from; what is found is written behind them."""
 
 
 def read_text(file: Path) -> str:
@@ -60,40 +81,53 @@ def replace_text(file: Path, text: str) -> None:
     temporary.replace(file)
 
 
-def select(entries: dict[str, Entry], patterns: Sequence[str] | None, data_sheet: Path) -> list[str]:
+def select(entries: dict[str, Entry], patterns: Sequence[str] | None, data_sheet: Path, section: str) -> list[str]:
     if patterns is None:
         return list(entries)
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in entries):
-            raise UserError(f"{pattern!r} matches no model of {data_sheet}; the models are {', '.join(entries)}")
+            raise UserError(f"{pattern!r} matches none of the {section} of {data_sheet}: {', '.join(entries)}")
     return [name for name in entries if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def find_values(entry: dict[str, object], data_sheet: Path) -> dict[str, object]:
+def find_values(entry: Values, data_sheet: Path) -> Values:
     """What the data sheet should say of one model."""
-    if not entry.get("hub_id") and not entry.get("path"):
-        raise UserError(f"model {entry['name']!r} needs exactly one of hub_id and path ({data_sheet})")
+    name = entry["name"]
+    if entry.get("hub_id"):
+        revision, folder = fetch_config(name, entry["hub_id"], entry.get("revision"))
+        return {"revision": revision, **read_counts(name, folder)}
     if entry.get("path"):
-        return read_counts(entry["name"], Path(data_sheet.parent, entry["path"]))
-    revision, folder = fetch_config(entry["name"], entry["hub_id"], entry.get("revision"))
-    return {"revision": revision, **read_counts(entry["name"], folder)}
+        return read_counts(name, Path(data_sheet.parent, entry["path"]))
+    raise UserError(f"model {name!r} needs exactly one of hub_id and path ({data_sheet})")
 
 
 def fetch_config(name: str, hub_id: str, revision: str | None) -> tuple[str, Path]:
     """The commit that `revision` (None: the main branch) stands for, and a folder with its config.json."""
     from huggingface_hub import HfApi, hf_hub_download
+
+    with hub_errors(f"model {name!r}", hub_id, revision):
+        commit = HfApi().model_info(hub_id, revision=revision, timeout=HUB_SECONDS).sha
+        return commit, Path(hf_hub_download(hub_id, "config.json", revision=commit)).parent
+
+
+HUB_SECONDS = 30
+"""Patience with the hub's answer."""
+
+
+@contextmanager
+def hub_errors(what: str, hub_id: str, revision: str | None) -> Iterator[None]:
+    """Turn what the hub's client raises into one line."""
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        commit = HfApi().model_info(hub_id, revision=revision, timeout=30).sha
-        return commit, Path(hf_hub_download(hub_id, "config.json", revision=commit)).parent
+        yield
     except RevisionNotFoundError:
-        raise UserError(f"model {name!r}: {hub_id} has no revision {revision!r} on the hub") from None
+        raise UserError(f"{what}: {hub_id} has no revision {revision!r} on the hub") from None
     except RepositoryNotFoundError:
-        raise UserError(f"model {name!r}: the hub knows no {hub_id!r}, or it asks for a login (hub_id)") from None
+        raise UserError(f"{what}: the hub knows no {hub_id!r}, or it asks for a login") from None
     except (HTTPError, OfflineModeIsEnabled, OSError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"model {name!r}: the hub cannot be reached, pinning needs the network: {reason}") from None
+        raise UserError(f"{what}: the hub cannot be reached, pinning needs the network: {reason}") from None
 
 
 def read_counts(name: str, folder: Path) -> dict[str, object]:

@@ -9,11 +9,7 @@ Entry = yaml.MappingNode
 
 def find_entries(text: str, section: str, where: str) -> dict[str, Entry]:
     """Name -> node of the entries listed under the top-level key `section`. UserError if there is no such list."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
-    listed = value_nodes(root).get(section) if isinstance(root, yaml.MappingNode) else None
+    listed = read_sections(text, where).get(section)
     if not isinstance(listed, yaml.SequenceNode):
         raise UserError(f"{where} holds no list of {section}")
     entries = {}
@@ -23,6 +19,15 @@ def find_entries(text: str, section: str, where: str) -> dict[str, Entry]:
             raise UserError(f"{where}, line {node.start_mark.line + 1}: an entry of {section} has no name")
         entries[name.value] = node
     return entries
+
+
+def read_sections(text: str, where: str) -> dict[str, yaml.Node]:
+    """Top-level key -> node of its value."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    return value_nodes(root) if isinstance(root, yaml.MappingNode) else {}
 
 
 def value_nodes(mapping: Entry) -> dict[str, yaml.Node]:

@@ -34,7 +34,7 @@ models:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The three routes that pinning asks: a model's commit, a revision's commit, a file."""
+    """The routes that pinning asks: the commit of a model, of its revision, of a data set; a file."""
 
     def respond(self, body: bool) -> None:
         config = CONFIG.to_json_string().encode()
@@ -43,6 +43,7 @@ class Hub(BaseHTTPRequestHandler):
             "/api/models/some-org/small": model,
             f"/api/models/some-org/small/revision/{COMMIT}": model,
             f"/some-org/small/resolve/{COMMIT}/config.json": config,
+            "/api/datasets/some-org/quiz": json.dumps({"id": "some-org/quiz", "sha": COMMIT}).encode(),
         }
         content = routes.get(self.path)
         self.send_response(404 if content is None else 200)
@@ -88,10 +89,10 @@ def sheet(tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from kbit.models.pin import pin_models
+from kbit.evaluation.pin import pin_sheet
 from kbit.spec.errors import UserError
 try:
-    print("\\n".join(str(change) for change in pin_models(Path(sys.argv[1]), sys.argv[2:] or None)))
+    print("\\n".join(str(change) for change in pin_sheet(Path(sys.argv[1]), sys.argv[2:] or None)))
 except UserError as error:
     sys.exit(f"kbit: {error}")
 """
@@ -146,6 +147,31 @@ def test_what_the_hub_does_not_know_is_one_line(hub, sheet, old, new, message):
     assert sheet.read_text(encoding="utf-8") == SHEET.replace(old, new)
 
 
+TASKS = """tasks:
+  - name: quiz
+    kind: zero-shot
+    metric: acc
+    chance: 0.5
+    version: "1.0"
+    dataset: some-org/quiz  # a comment
+  - name: local
+    kind: zero-shot
+    metric: acc
+    chance: 0.5
+    version: "1.0"
+    yaml_file: local.yaml
+    data_files: [local.jsonl]
+"""
+
+
+def test_tasks_get_the_commit_of_their_data_set(hub, sheet):
+    sheet.write_text(TASKS, encoding="utf-8")
+    done = pin_online(hub, sheet)
+    assert (done.returncode, done.stdout) == (0, f"quiz: revision {COMMIT}\n"), done.stderr
+    source = "    dataset: some-org/quiz  # a comment\n"
+    assert sheet.read_text(encoding="utf-8") == TASKS.replace(source, f"{source}    revision: {COMMIT}\n")
+
+
 def test_without_network_pinning_says_so(sheet):
     # The suite runs with the hub offline.
     with pytest.raises(
@@ -176,7 +202,7 @@ def test_a_local_model_gets_its_counts_once(tmp_path, sheet):
     [
         ("{name: mine, family: Mine, path: nowhere}", "model 'mine': no config.json in "),
         ("{name: mine, family: Mine}", "model 'mine' needs exactly one of hub_id and path"),
-        ("{name: other, family: Mine, path: x}", "'mine' matches no model of .*; the models are other"),
+        ("{name: other, family: Mine, path: x}", "'mine' matches none of the models of .*: other"),
         ("{name: mine, path: weights}", "family: is missing"),
     ],
 )
