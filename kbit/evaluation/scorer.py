@@ -22,9 +22,10 @@ DEFAULT_MAX_LENGTH = 2048
 LENGTH_FIELDS = ("n_positions", "max_position_embeddings", "n_ctx", "seq_length")
 """Where configs state a context length. The last one is BLOOM's, which lm-eval does not look at: it takes 2048 for
 every BLOOM, which is right for the published ones and wrong for one trained on shorter texts."""
-HEAD_VALUES = {"cpu": 2**19, "cuda": 2**27}
-"""Logits held at once. On a CPU what fits its cache (3 times faster than all at once, measured); on a GPU it bounds
-memory where a vocabulary is large (250,880 x 8,192 float32 would be 8 GB)."""
+CPU_HEAD_VALUES = 2**19
+"""Logits a CPU computes at once: what fits its cache, 3 times faster than a whole batch (measured)."""
+GPU_HEAD_VALUES = 2**27
+"""Logits a GPU computes at once: bounds memory where a vocabulary is large (250,880 x 8,192 float32 would be 8 GB)."""
 HEAD_ROWS = 256
 """Positions that go through the head together at least: below that a large head is read too often."""
 
@@ -76,13 +77,18 @@ def score_batch(model: "PreTrainedModel", batch: Batch) -> tuple[np.ndarray, np.
     hidden = model.base_model(input_ids=batch.inputs, use_cache=False)[0]
     selected = hidden.flatten(0, 1)[batch.positions.to(hidden.device)]
     head = model.get_output_embeddings()
-    rows = max(HEAD_ROWS, HEAD_VALUES.get(hidden.device.type, HEAD_VALUES["cuda"]) // head.weight.shape[0])
+    rows = head_rows(hidden.device, head.weight.shape[0])
     parts = [
         score_tokens(head(states), targets)
         for states, targets in zip(selected.split(rows), batch.targets.split(rows), strict=True)
     ]
     values, misses = torch.cat(parts, dim=1).cpu().numpy()
     return values, misses
+
+
+def head_rows(device: torch.device, vocabulary: int) -> int:
+    """Positions that go through the head at once."""
+    return max(HEAD_ROWS, (CPU_HEAD_VALUES if device.type == "cpu" else GPU_HEAD_VALUES) // vocabulary)
 
 
 def score_tokens(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

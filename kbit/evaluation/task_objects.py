@@ -1,5 +1,6 @@
 """lm-eval's own task object with its data: what the requests of a task are built from."""
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ def load_task(locator: dict, scratch: Path) -> "ConfigurableTask":
     """
     manager = task_manager(locator)
     check_known(locator, manager)
-    overrides = local_overrides(locator, manager, scratch) if locator["yaml_file"] else hub_overrides(locator)
+    is_local = locator["yaml_file"] is not None
+    overrides = local_overrides(locator, manager, scratch) if is_local else hub_overrides(locator, manager)
     # A group of one: lm-eval's public way to load a registered task with some keys overridden.
     group = {"group": f"kbit_{locator['name']}", "task": [{"task": locator["name"], **overrides}]}
     try:
@@ -51,12 +53,20 @@ def one_line(error: Exception) -> str:
 
 
 def task_manager(locator: dict) -> "TaskManager":
-    """An index of the folder of a local task; of lm-eval's own tasks (seconds) for a task of the hub."""
+    """An index of the folder of a local task; of all of lm-eval's own tasks for a task of the hub."""
     from lm_eval.tasks import TaskManager
 
     if locator["yaml_file"] is None:
-        return TaskManager()
+        return harness_index()
     return TaskManager(include_path=Path(locator["yaml_file"]).parent, include_defaults=False)
+
+
+@cache
+def harness_index() -> "TaskManager":
+    """lm-eval's own tasks: reading its ten thousand definitions takes about ten seconds."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
 
 
 def check_known(locator: dict, manager: "TaskManager") -> None:
@@ -66,8 +76,8 @@ def check_known(locator: dict, manager: "TaskManager") -> None:
     raise UserError(f"task {locator['name']!r} is not a task of {where} (name of the task in tasks.yaml)")
 
 
-def hub_overrides(locator: dict) -> dict[str, object]:
-    kwargs = {"revision": locator["revision"]} if locator["revision"] else None
+def hub_overrides(locator: dict, manager: "TaskManager") -> dict[str, object]:
+    kwargs = defined_kwargs(locator, manager) | ({"revision": locator["revision"]} if locator["revision"] else {})
     return {
         "dataset_path": locator["dataset"],
         **({"dataset_name": locator["dataset_name"]} if locator["dataset_name"] else {}),
@@ -75,9 +85,14 @@ def hub_overrides(locator: dict) -> dict[str, object]:
     }
 
 
+def defined_kwargs(locator: dict, manager: "TaskManager") -> dict[str, object]:
+    """What the task's definition passes to `datasets.load_dataset`."""
+    return manager.task_index[locator["name"]].cfg.get("dataset_kwargs") or {}
+
+
 def local_overrides(locator: dict, manager: "TaskManager", scratch: Path) -> dict[str, object]:
     """The definition names its data by file name alone; here the names become paths."""
-    kwargs = manager.task_index[locator["name"]].cfg.get("dataset_kwargs") or {}
+    kwargs = defined_kwargs(locator, manager)
     if "data_files" not in kwargs:
         raise UserError(f"task {locator['name']!r}: {locator['yaml_file']} names no dataset_kwargs.data_files")
     paths = {Path(file).name: file for file in locator["data_files"]}

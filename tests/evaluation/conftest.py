@@ -1,0 +1,75 @@
+"""Real tasks and real models, as a study's locators name them, and lm-eval's own runner as the oracle."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kbit.evaluation.requests import Requests, build_requests, read_requests
+from kbit.models.load import load_model, load_tokenizer
+from kbit.spec.requests import REQUESTS_VERSION
+from kbit.spec.section import load_section
+from kbit.spec.tasks import TasksFile, resolve_task
+
+ROOT = Path(__file__).parents[2]
+TASKS_FILE = ROOT / "config" / "tasks.yaml"
+
+
+@cache
+def model_locator(name: str) -> dict:
+    path = ROOT / "data" / "models" / name
+    return {"name": name, "model_id": f"local-{name}", "hub_id": None, "revision": None, "path": str(path)}
+
+
+def requests_spec(task: dict, model: str) -> dict:
+    """What `RequestsSpec.to_json()` gives for a task's locator and an embedded model."""
+    return {
+        "requests_version": REQUESTS_VERSION,
+        "task": task,
+        "task_identity": f"identity of {task['name']}",
+        "tokenizer_id": f"tokenizer of {model}",
+        "model": model_locator(model),
+    }
+
+
+@pytest.fixture(scope="session")
+def task_locator() -> Callable[[str, int | None], dict]:
+    """Locator of a task of config/tasks.yaml."""
+    entries = {entry.name: entry for entry in load_section(TasksFile, TASKS_FILE).tasks}
+    return lambda name, item_limit: resolve_task(entries[name], item_limit, TASKS_FILE).locator()
+
+
+@pytest.fixture(scope="session")
+def spec_of() -> Callable[[dict, str], dict]:
+    return requests_spec
+
+
+@pytest.fixture(scope="session")
+def requests_of(task_locator, tmp_path_factory) -> Callable[..., Requests]:
+    """Requests of an embedded task in the embedded models' tokenizer, through a file."""
+
+    @cache
+    def build(name: str, item_limit: int, model: str = "neox-32x2") -> Requests:
+        path = tmp_path_factory.mktemp("requests") / f"{name}.parquet"
+        build_requests(requests_spec(task_locator(name, item_limit), model), path)
+        return read_requests(path)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def embedded_model() -> Callable[[str], PreTrainedModel]:
+    """An embedded model in float32. Shared: a test that changes weights loads its own."""
+    return cache(lambda name: load_model(model_locator(name), "float32", "cpu"))
+
+
+@pytest.fixture(scope="session")
+def embedded_tokenizer() -> PreTrainedTokenizerBase:
+    return load_tokenizer(model_locator("neox-32x2"))
+
+
+@pytest.fixture(scope="session")
+def fresh_model() -> Callable[[str], PreTrainedModel]:
+    return lambda name: load_model(model_locator(name), "float32", "cpu")

@@ -1,0 +1,80 @@
+"""Our scores are those of lm-eval's own runner: the same task files, evaluated by `simple_evaluate` with HFLM."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kbit.evaluation.evaluate import evaluate_task
+from kbit.evaluation.scorer import max_length, score
+
+TASKS = ("ho_lambada", "ho_winogrande", "ho_piqa", "ho_hellaswag", "ho_perplexity")
+MODELS = ("neox-32x2", "opt-32x2", "gpt2-32x2", "bloom-32x2")
+ITEMS = 40
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tasks_of_lm_eval(tmp_path_factory):
+    """The embedded tasks for anybody's lm-eval: the same files with the data's place written out."""
+    from lm_eval.tasks import TaskManager
+
+    folder = tmp_path_factory.mktemp("tasks")
+    for name in TASKS:
+        text = (ROOT / "data" / "tasks" / f"{name}.yaml").read_text()
+        data = ROOT / "data" / "tasks" / f"{name}.jsonl"
+        assert f"test: {name}.jsonl" in text
+        (folder / f"{name}.yaml").write_text(text.replace(f"test: {name}.jsonl", f"test: {data}"))
+    return TaskManager(include_path=folder, include_defaults=False)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def both(request, tasks_of_lm_eval, embedded_model, embedded_tokenizer, requests_of):
+    """(model, lm-eval's results)"""
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+
+    model = embedded_model(request.param)
+    # The one thing said to HFLM: BLOOM's context length, which it does not find in the config (scorer.LENGTH_FIELDS).
+    # logits_cache=False: its default cache gives wrong scores when tasks share text.
+    context = max_length(model, requests_of("ho_piqa", ITEMS))
+    oracle = HFLM(pretrained=model, tokenizer=embedded_tokenizer, batch_size=16, max_length=context, logits_cache=False)
+    results = simple_evaluate(
+        model=oracle,
+        tasks=list(TASKS),
+        task_manager=tasks_of_lm_eval,
+        limit=ITEMS,
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    return model, results
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_loglikelihoods_and_greedy_flags_are_those_of_lm_eval(both, task, requests_of):
+    model, results = both
+    ours = score(model, requests_of(task, ITEMS), token_budget=2048)
+    samples = sorted(results["samples"][task], key=lambda sample: sample["doc_id"])
+    theirs = [response for sample in samples for response in sample["filtered_resps"]]
+    rolling = task == "ho_perplexity"
+    expected = [response if rolling else response[0] for response in theirs]
+    # 1e-3 nats an item: float32 sums over another batch shape; a page of 200 tokens or more gathers the most.
+    np.testing.assert_allclose(ours.loglikelihoods, expected, rtol=0, atol=1e-3)
+    if not rolling:
+        assert ours.greedy.tolist() == [greedy for _, greedy in theirs]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_metrics_are_those_of_lm_eval(both, task, requests_of):
+    model, results = both
+    metrics = {metric.name: metric for metric in evaluate_task(model, requests_of(task, ITEMS), 2048).metrics}
+    theirs = {
+        key.removesuffix(",none"): value
+        for key, value in results["results"][task].items()
+        if key.endswith(",none") and "stderr" not in key
+    }
+    assert theirs
+    for name, value in theirs.items():
+        # Accuracies are counts, equal; a perplexity is the exponential of a mean that differs by float32 rounding.
+        assert metrics[name].value == (value if name.startswith("acc") else pytest.approx(value, rel=1e-4))
+        assert metrics[name].n == ITEMS
