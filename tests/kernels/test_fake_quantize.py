@@ -35,7 +35,7 @@ def levels(name: str) -> Tensor:
 
 
 def weights(dtype: torch.dtype, seed: int = 0) -> Tensor:
-    """[21, 97]: normal weights, with ties at the midpoints of the codebooks, and stretches of zeros and of tiny numbers."""
+    """[21, 97]: normal weights, ties at the midpoints of the codebooks, stretches of zeros and of tiny numbers."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(21, 97, generator=generator) * 0.02
     weight[3] = torch.tensor([1.0, -1.0, 0.5, -0.5, 0.25, 0.0, -0.0, 1 / 6, -1 / 6, 0.775]).repeat(10)[:97]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -33,7 +33,8 @@ magnitudes = (
     st.floats(-60_000, 60_000, width=32) | st.floats(-1, 1, width=32) | st.sampled_from([0.0, -0.0, 1e-6, 1e-9, 1e-42])
 )
 weights = shapes.flatmap(lambda shape: arrays(np.float32, shape, elements=magnitudes)).map(torch.from_numpy)
-thorough = settings(max_examples=200, deadline=None)
+# The same examples every time, as `make test` must not depend on luck; a busy machine is no fault of a strategy.
+thorough = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def stored_absmax(weight: torch.Tensor, spec: QuantSpec) -> torch.Tensor:
@@ -73,8 +74,8 @@ def test_quantizing_twice_changes_nothing(weight: torch.Tensor, spec: QuantSpec)
 @given(weights, specs(), st.integers(-20, 10))
 @thorough
 def test_powers_of_two_pass_through(weight: torch.Tensor, spec: QuantSpec, exponent: int) -> None:
+    weight = torch.where(weight.abs() < 2.0**-60, 0.0, weight)  # so that no product or quotient is subnormal in fp32
     scaled = weight * 2.0**exponent
-    assume(torch.equal(scaled * 2.0**-exponent, weight))  # no weight became subnormal in fp32
     for side in (weight, scaled):
         absmax = stored_absmax(side, spec)
         assume((((absmax >= SUBNORMAL) & (absmax < 60_000)) | (block_extreme(side, spec) == 0)).all())
