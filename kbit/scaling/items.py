@@ -86,7 +86,11 @@ def read_request_table(path: Path) -> RequestTable | None:
 
 
 def candidate_scores(requests: RequestTable, metric: str, samples: Floats) -> Iterator[ItemScores]:
-    """Every way in which the items may make up the metric; samples f32 [cells, requests], nats."""
+    """Every way in which the items may make up the metric; samples f32 [cells, requests], nats.
+
+    What is not finite counts as no probability, as in kbit.evaluation.
+    """
+    samples = np.where(np.isfinite(samples), samples, -np.inf)
     if requests.is_rolling:
         for sizes in text_sizes(requests, metric):
             yield ItemScores(-samples, sizes.astype(np.float32))

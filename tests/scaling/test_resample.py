@@ -29,6 +29,13 @@ def test_accuracy_follows_from_the_likeliest_choice(write_requests):
     assert items.weights.tolist() == [1, 1]
 
 
+def test_a_log_likelihood_that_is_not_finite_is_no_probability(write_requests):
+    write_requests("task", [{"gold": 1}, {"gold": 0}, {"gold": 1}], [2] * 3, {"doc_to_target": "gold"})
+    # Item 1: the only finite choice is right; item 2: the first of none; item 3: the first of none, and wrong.
+    samples = np.array([[np.nan, -5, np.inf, np.nan, np.nan, -np.inf]], dtype=np.float32)
+    assert find_items(PATH, "acc", samples, np.array([2 / 3])).values.tolist() == [[1, 1, 0]]
+
+
 def test_the_named_field_is_tried_first_and_a_wrong_one_is_found_out(write_requests):
     documents = [{"answer": str(1 + item % 2), "decoy": 0} for item in range(4)]
     write_requests("task", documents, [2] * 4, {"doc_to_text": "{{decoy}}"})
