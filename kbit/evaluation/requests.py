@@ -66,9 +66,11 @@ def build_requests(spec: dict, output: Path) -> None:
 
 def make_requests(spec: dict, tokenizer: "PreTrainedTokenizerBase") -> Requests:
     """The requests of `RequestsSpec.to_json()`: texts by lm-eval's task object, tokens as lm-eval's HFLM makes them."""
+    from kbit.evaluation.encoding import check_vocabulary
     from kbit.evaluation.stored_task import describe_task
     from kbit.evaluation.task_objects import load_task
 
+    check_vocabulary(tokenizer, spec["model"]["name"])
     with TemporaryDirectory(prefix="kbit-task-") as scratch:
         task = load_task(spec["task"], Path(scratch))
         instances = build_instances(task, spec["task"]["item_limit"])

@@ -1,4 +1,4 @@
-"""Parity with lm-eval's runner where it is easy to go wrong: empty, blank-ended, overlong texts, pages of many windows."""
+"""Parity with lm-eval's runner where it is easy to go wrong: empty, blank-ended, overlong texts, pages in windows."""
 
 import json
 

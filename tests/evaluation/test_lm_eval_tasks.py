@@ -1,0 +1,120 @@
+"""lm-eval's own tasks of config/tasks.yaml: described as lm-eval has them, rebuilt from a requests file as they were.
+
+Their data lies on the hub. Here a folder with a few handwritten rows in each data set's own columns takes its place;
+definition, functions, prompts and metrics are lm-eval's.
+"""
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from kbit.evaluation.requests import make_requests
+from kbit.evaluation.requests_file import read_requests_file, write_requests
+from kbit.evaluation.stored_task import StoredTask
+from kbit.evaluation.task_objects import load_task, task_manager
+from kbit.spec.section import load_section
+from kbit.spec.tasks import TasksFile
+
+TASKS_FILE = Path(__file__).parents[2] / "config" / "tasks.yaml"
+ENTRIES = {entry.name: entry for entry in load_section(TasksFile, TASKS_FILE).tasks if entry.dataset}
+PAGE = " = A Title = \n\n The ship 's 1 @,@ 200 men , and their dog , sailed @-@ by night . \n"
+ROWS = {
+    "lambada_openai": [{"text": "He asked his dog to fetch the dog"}, {"text": "She sang a song, then another song"}],
+    "winogrande": [
+        {"sentence": "The cup fell because _ was loose.", "option1": "the cup", "option2": "the shelf", "answer": "2"},
+        {"sentence": "Ann thanked Eve because _ had helped.", "option1": "Ann", "option2": "Eve", "answer": "2"},
+    ],
+    "hellaswag": [
+        {
+            "activity_label": "Cooking",
+            "ctx_a": "A man stirs a pot.",
+            "ctx_b": "he",
+            "endings": ["adds salt [step] slowly.", "flies away.", "sleeps.", "sings to the moon."],
+            "label": label,
+        }
+        for label in ("0", "3")
+    ],
+    "piqa": [
+        {"goal": "To open a jar", "sol1": "twist the lid", "sol2": "paint the lid", "label": 0},
+        {"goal": "To dry a shirt", "sol1": "soak it", "sol2": "hang it in the sun", "label": 1},
+    ],
+    "c4": [{"text": "A shop near you ."}, {"text": "All about boats , and more ."}],
+    "wikitext": [{"page": PAGE}, {"page": PAGE * 2}],
+}  # fmt: skip
+
+
+def write_data_set(folder: Path, name: str) -> None:
+    """A data set folder as `datasets` reads it: every split that lm-eval's definition names, of the same rows."""
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS[name])
+    files = {split: f"{split}.jsonl.gz" for split in ("train", "validation", "test")}
+    if name == "c4":  # lm-eval's definition names these files
+        files = {"train": "en/c4-train.00000-of-01024.json.gz", "validation": "en/c4-validation.00000-of-00008.json.gz"}
+    for file in files.values():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_bytes(gzip.compress(lines.encode()))
+    splits = [{"split": split, "path": file} for split, file in files.items()]
+    configs = [{"config_name": ENTRIES[name].dataset_name or "default", "data_files": splits}]
+    (folder / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
+
+
+@pytest.fixture(params=ENTRIES)
+def locator(request, tmp_path, task_locator):
+    write_data_set(tmp_path, request.param)
+    return task_locator(request.param, None) | {"dataset": str(tmp_path)}
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_the_list_says_what_lm_eval_says(entry, task_locator):
+    definition = task_manager(task_locator(entry.name, None)).task_index[entry.name].cfg
+    assert entry.dataset == definition["dataset_path"]
+    assert entry.dataset_name == definition["dataset_name"]
+    assert entry.version == str(definition["metadata"]["version"])
+    assert (entry.kind == "perplexity") == (definition["output_type"] == "loglikelihood_rolling")
+
+
+def test_a_task_rebuilt_without_data_gives_the_metrics_of_the_original(locator, spec_of, embedded_tokenizer, tmp_path):
+    path = tmp_path / "requests.parquet"
+    write_requests(make_requests(spec_of(locator, "neox-32x2"), embedded_tokenizer), path)
+    requests = read_requests_file(path)
+    rebuilt = StoredTask(requests.header["definition"], requests.docs)
+    original = load_task(locator, tmp_path)
+
+    original.build_all_requests()
+    documents = [doc for _, doc in original.doc_iterator()]
+    assert requests.docs == documents
+    draw = random.Random(0)
+    items = {}
+    for index, doc in enumerate(documents):
+        n = int((requests.doc == index).sum())
+        results = (
+            [-draw.random() for _ in range(n)]
+            if requests.is_rolling
+            else [(-draw.random(), draw.random() < 0.5) for _ in range(n)]
+        )
+        expected = original.process_results(doc, results)
+        assert rebuilt.process_results(requests.docs[index], results) == expected
+        for name, value in expected.items():
+            items.setdefault(name, []).append(value)
+    assert ENTRIES[locator["name"]].kind == "perplexity" or locator["metric"] in items
+    for name, values in items.items():
+        assert rebuilt.aggregation()[name](values) == original.aggregation()[name](values)
+
+
+def test_a_requests_file_of_lm_evals_task_names_no_place_of_this_machine(locator, spec_of, embedded_tokenizer):
+    requests = make_requests(spec_of(locator, "neox-32x2"), embedded_tokenizer)
+    text = json.dumps(requests.header["definition"])
+    assert str(Path.home()) not in text
+    assert "site-packages" not in text
+
+
+def test_winogrande_scores_one_ending_under_two_contexts(tmp_path, task_locator, spec_of, embedded_tokenizer):
+    write_data_set(tmp_path, "winogrande")
+    locator = task_locator("winogrande", 1) | {"dataset": str(tmp_path)}
+    requests = make_requests(spec_of(locator, "neox-32x2"), embedded_tokenizer)
+    contexts = [embedded_tokenizer.decode(context) for context in requests.contexts]
+    endings = [embedded_tokenizer.decode(continuation) for continuation in requests.continuations]
+    assert contexts == ["The cup fell because the cup", "The cup fell because the shelf"]
+    assert endings == [" was loose."] * 2
