@@ -22,6 +22,8 @@ class Curve:
     """f64 [sizes]: log2 of the model's bits, strictly ascending."""
     y: Array
     """f64 [sizes, resamples]: the metric, higher is better; column 0 is the full sample."""
+    parameters: Array
+    """f64 [sizes]: the model's parameters, the same for all curves of a family."""
 
     def at(self, grid: Array) -> Array:
         """f64 [grid, resamples]: the curve at the points of `grid`, which lie within it."""
@@ -33,16 +35,21 @@ class Curve:
         weights[np.arange(len(grid)), right] += share
         return weights @ self.y
 
+    def without(self, parameters: float) -> "Curve":
+        """The curve of the other sizes, on all items only."""
+        kept = self.parameters != parameters
+        return Curve(self.bits, self.label, self.x[kept], self.y[kept, :1], self.parameters[kept])
 
-def make_curve(bits: int, label: str, log2_bits: Array, values: Array) -> Curve:
+
+def make_curve(bits: int, label: str, log2_bits: Array, values: Array, parameters: Array) -> Curve:
     """A curve through points in any order; models of equal size are averaged.
 
-    log2_bits f64 [models], values f64 [models, resamples].
+    log2_bits f64 [models], values f64 [models, resamples], parameters f64 [models].
     """
-    x, index, count = np.unique(log2_bits, return_inverse=True, return_counts=True)
+    x, first, index, count = np.unique(log2_bits, return_index=True, return_inverse=True, return_counts=True)
     y = np.zeros((len(x), values.shape[1]))
     np.add.at(y, index, values)
-    return Curve(bits, label, x, y / count[:, None])
+    return Curve(bits, label, x, y / count[:, None], parameters[first])
 
 
 def common_range(curves: Sequence[Curve]) -> tuple[float, float]:

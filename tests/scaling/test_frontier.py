@@ -9,7 +9,8 @@ from kbit.scaling.frontier import Frontier, best_k_at, build_frontier
 
 def curve(bits, *points, label=""):
     x, y = zip(*points, strict=True)
-    return make_curve(bits, label, np.array(x, dtype=float), np.array(y, dtype=float)[:, None])
+    x = np.array(x, dtype=float)
+    return make_curve(bits, label, x, np.array(y, dtype=float)[:, None], parameters=2**x)
 
 
 def test_interpolation_is_linear_between_sizes_and_exact_at_them():
@@ -70,8 +71,8 @@ def test_the_runner_up_has_the_next_highest_mean_not_the_next_share():
 
 def test_resamples_are_columns_that_do_not_mix():
     x = np.array([0.0, 2.0])
-    three = make_curve(3, "", x, np.array([[1.0, 5.0], [1.0, 5.0]]))
-    four = make_curve(4, "", x, np.array([[2.0, 2.0], [2.0, 2.0]]))
+    three = make_curve(3, "", x, np.array([[1.0, 5.0], [1.0, 5.0]]), x)
+    four = make_curve(4, "", x, np.array([[2.0, 2.0], [2.0, 2.0]]), x)
     frontier = build_frontier([three, four])
     assert frontier.best.tolist() == [1, 0]
     assert frontier.gap(1, 0).mean(axis=0).tolist() == [1, -3]

@@ -109,6 +109,36 @@ def test_a_collapsed_model_counts_as_a_bad_one_not_as_a_missing_one(study, losse
     assert found["gap_to_best", 4]["value"] < -0.2 * UNIFORM_NATS_PER_BYTE
 
 
+def test_the_gap_over_models_is_a_jackknife_over_the_sizes(study, losses):
+    quirks = dict(zip((1e5, 3e5, 1e6, 3e6, 1e7), (0.01, -0.02, 0.015, 0.0, -0.005), strict=True))
+
+    def quirky(size, spec):
+        return planted_loss(size, spec) + (quirks[size] if spec == INT4 else 0)
+
+    found = verdict(study(losses(sizes=[int(size) for size in quirks], loss=quirky)).fit())
+
+    def gap(sizes):
+        """4 bits over 16 bits by hand: both curves interpolated on 201 points of their common range."""
+        x4, x16 = (np.log2([round(size * bits) for size in sizes]) for bits in (4.25, 16))
+        grid = np.linspace(max(x4[0], x16[0]), min(x4[-1], x16[-1]), 201)
+        loss4, loss16 = ([quirky(size, spec) for size in sizes] for spec in (INT4, CONTROL))
+        return np.mean(np.interp(grid, x16, loss16) - np.interp(grid, x4, loss4))
+
+    deleted = np.array([gap([size for size in quirks if size != left_out]) for left_out in quirks])
+    se = np.sqrt(4 / 5 * ((deleted - deleted.mean()) ** 2).sum())
+    row = found["gap_over_models", None]
+    assert row["value"] == pytest.approx(gap(list(quirks)), rel=1e-9)
+    # 2.776: 97.5 % point of t with 4 degrees of freedom, four digits.
+    assert row["high"] - row["value"] == pytest.approx(2.776 * se, rel=2e-4)
+    assert row["low"] < row["value"] < row["high"]
+
+
+def test_three_sizes_are_too_few_for_the_gap_over_models(study, losses):
+    row = verdict(study(losses()).fit())["gap_over_models", None]
+    assert (row["status"], row["value"]) == ("undetermined", None)
+    assert "needs 4 sizes to leave one out, has 3" in row["note"]
+
+
 def test_early_checkpoints_do_not_enter_the_curves(study, losses):
     finished = losses(tokens_seen=30)
     early = losses(loss=lambda *_: 0.5, tokens_seen=3)

@@ -8,6 +8,8 @@ cover. Quantities, per family, metric, count of bits and selection of specs:
 * `range_low`, `range_high`: the common range, log2 bits;
 * `gap_to_runner_up`: mean distance of the best k's curve to that of the k with the next highest mean (see the note);
   negative where the best k wins more of the range but by less;
+* `gap_over_models`: the gap of these two over the range which they cover, with a delete-one-model jackknife interval:
+  what other models might have given, where the bootstrap says what other items might have;
 * for each k: `share` of the range on which it is best; `win_rate`, the share of resamples in which it is `best_bits`;
   `gap_to_best`, its mean distance to the best k's curve (<= 0 as a rule); `parallelism`, the standard deviation of
   that distance along the range over its mean (0: parallel); `gap_to_next_lower`, its mean distance to the next smaller
@@ -25,6 +27,7 @@ from kbit.scaling.curves import Array, Curve, common_range, make_curve
 from kbit.scaling.evidence import Evidence, FamilyPoints, heights
 from kbit.scaling.fit_rows import LEVEL, FitRow, Subject, undetermined
 from kbit.scaling.frontier import Frontier, build_frontier
+from kbit.scaling.jackknife import jackknife_interval
 from kbit.scaling.metrics import BIT_ACCOUNTINGS
 from kbit.scaling.resample import BOOTSTRAP_SEED, N_RESAMPLES
 from kbit.scaling.selections import Selection, list_selections
@@ -32,6 +35,9 @@ from kbit.scaling.selections import Selection, list_selections
 NAME = "verdict"
 METHOD = "linear interpolation in log2 bits"
 BOOTSTRAP = f"{METHOD}; paired bootstrap over {{}} items, {N_RESAMPLES} resamples, seed {BOOTSTRAP_SEED}"
+JACKKNIFE = f"{METHOD}; delete-one-model jackknife, t interval"
+MIN_JACKKNIFE_SIZES = 4
+"""Each curve must keep three sizes when one is left out."""
 
 
 def fit_verdicts(evidence: Evidence) -> Iterator[FitRow]:
@@ -76,7 +82,8 @@ def draw_curves(family: FamilyPoints, bit_accounting: str, selection: Selection)
     for (bits, spec), group in selection.of(points).group_by("bits", "spec", maintain_order=True):
         log2_bits = np.log2(group[bit_accounting].to_numpy().astype(float))
         if len(np.unique(log2_bits)) >= 2:
-            curves.append(make_curve(bits, spec, log2_bits, height[group["row"].to_numpy()]))
+            parameters = group["parameters"].to_numpy().astype(float)
+            curves.append(make_curve(bits, spec, log2_bits, height[group["row"].to_numpy()], parameters))
     return sorted(curves, key=lambda curve: (curve.bits, curve.label))
 
 
@@ -113,6 +120,7 @@ def describe_verdict(
         yield FitRow(subject, quantity, n, METHOD, float(value))
     gap = frontier.gap(best, runner_up).mean(axis=0)
     yield row("gap_to_runner_up", gap, extra=f"runner-up: {ks[runner_up]} bits")
+    yield jackknife_gap(subject, [curve for curve in curves if curve.bits in ks[[best, runner_up]]], ks[best], n)
     for index, k in enumerate(frontier.ks):
         yield row("share", frontier.share[index], k)
         yield from describe_wins(subject, frontier, index, n, bootstrap)
@@ -130,6 +138,29 @@ def describe_wins(subject: Subject, frontier: Frontier, index: int, n: int, meth
     resampled = frontier.best[1:]
     if len(resampled):
         yield FitRow(subject, "win_rate", n, method, float(np.mean(resampled == index)), bits=frontier.ks[index])
+
+
+def jackknife_gap(subject: Subject, pair: Sequence[Curve], best: int, n: int) -> FitRow:
+    """The gap between the best k and the runner-up over the range that these two cover, by models."""
+    quantity, sizes = "gap_over_models", np.unique(np.concatenate([curve.parameters for curve in pair]))
+    if len(sizes) < MIN_JACKKNIFE_SIZES:
+        needed = f"needs {MIN_JACKKNIFE_SIZES} sizes to leave one out, has {len(sizes)}"
+        return undetermined(subject, quantity, n, JACKKNIFE, needed)
+    deleted = [[curve.without(size) for curve in pair] for size in sizes]
+    for curves in deleted:
+        low, high = common_range(curves)
+        if low >= high:
+            return undetermined(subject, quantity, n, JACKKNIFE, "without one of the models the curves share no range")
+    gap, *others = [np.array([mean_gap(curves, best)]) for curves in [pair, *deleted]]
+    low, high = jackknife_interval(gap, others)
+    return FitRow(subject, quantity, n, JACKKNIFE, float(gap[0]), float(low[0]), float(high[0]))
+
+
+def mean_gap(pair: Sequence[Curve], best: int) -> float:
+    """Mean distance of the best k's curve to the other's, in the full sample."""
+    frontier = build_frontier(pair)
+    index = frontier.ks.index(best)
+    return float(frontier.gap(index, 1 - index)[:, 0].mean())
 
 
 def parallelism(distance: Array) -> Array:
