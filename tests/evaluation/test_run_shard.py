@@ -28,7 +28,7 @@ WORKER = Path(__file__).with_name("scripted_worker.py")
 MODEL, KEY = "local-0123456789abcdef", "0123456789ab"
 SPECS = (CONTROL, *(QuantSpec(data_type="int", bits=bits, block_size=64) for bits in (3, 4, 5)))
 NAMES = [f"{spec.slug}/{task}" for spec in SPECS for task in "ab"]
-PASSING = ("host", "seconds", "quantize_seconds", "peak_memory_bytes", "started_at")
+PASSING = ("host", "git_commit", "seconds", "quantize_seconds", "peak_memory_bytes", "started_at")
 
 
 class Job(NamedTuple):
