@@ -7,6 +7,8 @@ COLUMN_LABELS = {
     "data_type": "data type",
     "codebook": "data type",
     "selection": "specs",
+    "parameters": "parameters",
+    "tokens_seen": "tokens seen",
     "bits": "bits k",
     "exponent_bits": "exponent bits E",
     "block_size": "block size",

@@ -55,7 +55,7 @@ def bits_palette(values: Iterable[int]) -> Palette:
     return tuple(Series(k, f"{k}-bit", f"--bits-{k}", *BITS[k][0], BITS[k][1]) for k in sorted(values))
 
 
-def cycle_palette(name: str, values: Iterable[str], labels: Mapping[str, str] | None = None) -> Palette:
+def cycle_palette(name: str, values: Iterable[str | int], labels: Mapping[str | int, str] | None = None) -> Palette:
     """Series of other columns in the order given; past eight values, colours repeat with the next shape."""
     palette = []
     for index, value in enumerate(values):

@@ -9,6 +9,7 @@
 | exponent_rule | which rule of the paper a float follows; `one E` where the study has no choice at that k |
 | plain | nothing but data type, bits, exponent bits and block size differs from the defaults |
 | final | not an earlier training checkpoint |
+| has_checkpoints | the study has models of the same family and size that have seen fewer or more tokens |
 """
 
 import polars as pl
@@ -24,7 +25,8 @@ OTHER_RULE = "other"
 
 COLUMNS = (
     "family", "model", "spec", "data_type", "codebook", "bits", "exponent_bits", "exponent_rule", "block_size",
-    "options", "plain", "final", "parameters", "tokens_seen", "bits_per_param", "body_bits", "total_bits",
+    "options", "plain", "final", "has_checkpoints", "parameters", "tokens_seen",
+    "bits_per_param", "body_bits", "total_bits",
     "accuracy", "accuracy_stderr", "accuracy_change", "n_tasks", "loss", "loss_change", "status",
 )  # fmt: skip
 
@@ -57,6 +59,7 @@ def page_points(points: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
             (pl.col("loss") - pl.col("control_loss")).alias("loss_change"),
             codebook().alias("codebook"),
             (pl.col("options") == "").alias("plain"),
+            (pl.col("tokens_seen").n_unique().over("family", "parameters") > 1).alias("has_checkpoints"),
         )
         .select(COLUMNS)
     )

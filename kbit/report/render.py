@@ -1,5 +1,6 @@
 """From a study's tables and fits to its page: one self-contained HTML file, the same bytes for the same tables."""
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 
 from kbit.report.columnar import compress, encode_frame
 from kbit.report.completeness import completeness, problem_cells, totals
-from kbit.report.figures import ACCOUNTINGS, FIGURES, METRICS, QUANTITIES
+from kbit.report.figures import ACCOUNTINGS, FIGURES, METRICS, QUANTITIES, Figure
 from kbit.report.figures.marks import THEME
 from kbit.report.labels import COLUMN_LABELS, HINTS, SHORT
 from kbit.report.palette import css_variables
@@ -26,10 +27,16 @@ SCRIPTS = ("decode.js", "state.js", "elements.js", "notes.js", "figures.js", "fi
 """Parts of the page's module script, in this order."""
 
 
-def render_report(study: dict[str, str], tables: Path, fits: Path, output: Path) -> None:
+Study = Mapping[str, object]
+STUDY_FACTS = {"plan": "Plan", "item_limit": "Items of a task at most"}
+"""What a study may tell about itself besides its name and title -> its name under Provenance."""
+
+
+def render_report(study: Study, tables: Path, fits: Path, output: Path) -> None:
     """Write the report of a study to `output`.
 
-    `study` has its `name` and `title`; `tables` is the folder of cells, points and models; `fits` is fits.parquet.
+    `study` has its `name` and `title`, and may have the keys of STUDY_FACTS; `tables` is the folder of cells, points and
+    models; `fits` is fits.parquet.
     UserError when one of them is missing or was written by another version.
     """
     frames = {name: read_table(tables, name) for name in ("cells", "points", "models")}
@@ -46,7 +53,7 @@ def read_fits(path: Path) -> pl.DataFrame:
     return fits
 
 
-def render_page(study: dict[str, str], frames: dict[str, pl.DataFrame], fits: pl.DataFrame) -> str:
+def render_page(study: Study, frames: dict[str, pl.DataFrame], fits: pl.DataFrame) -> str:
     """The page as text."""
     points = page_points(frames["points"], frames["models"])
     shares = share_rows(fits)
@@ -54,12 +61,12 @@ def render_page(study: dict[str, str], frames: dict[str, pl.DataFrame], fits: pl
     by_model = completeness(frames["models"])
     tasks = task_facts(frames["cells"])
     families = [series.value for series in palettes["family"]]
+    tables = {"points": points, "shares": shares, "fits": fits}
+    figures = [figure for figure in FIGURES if in_scope(figure, tables[figure.table])]
     payload = {
         "study": study["name"],
-        "tables": {
-            name: encode_frame(frame) for name, frame in (("points", points), ("shares", shares), ("fits", fits))
-        },
-        "figures": [figure.to_dict() for figure in FIGURES],
+        "tables": {name: encode_frame(frame) for name, frame in tables.items()},
+        "figures": [figure.to_dict() for figure in figures],
         "palettes": {
             name: [{"value": s.value, "label": s.label, "variable": s.variable, "shape": s.shape} for s in palette]
             for name, palette in palettes.items()
@@ -75,7 +82,7 @@ def render_page(study: dict[str, str], frames: dict[str, pl.DataFrame], fits: pl
         .from_string(asset("page.html.j2"))
         .render(
             study=study,
-            figures=FIGURES,
+            figures=figures,
             palettes=palettes,
             metrics=METRICS,
             accountings=ACCOUNTINGS,
@@ -85,7 +92,7 @@ def render_page(study: dict[str, str], frames: dict[str, pl.DataFrame], fits: pl
             completeness=by_model,
             totals=totals(by_model),
             problems=problem_cells(frames["cells"]),
-            facts=run_facts(frames["cells"]),
+            facts=study_facts(study) + run_facts(frames["cells"]),
             tasks=tasks,
             proxies=[task["task_label"] for task in tasks if task["is_proxy"] and task["task_kind"] == "zero-shot"],
             models=model_facts(frames["models"]),
@@ -97,6 +104,19 @@ def render_page(study: dict[str, str], frames: dict[str, pl.DataFrame], fits: pl
             script="\n".join(asset(name) for name in SCRIPTS),
         )
     )
+
+
+def study_facts(study: Study) -> list[tuple[str, list[str]]]:
+    """(name, values) of what the study tells about itself."""
+    told = [(label, study[key]) for key, label in STUDY_FACTS.items() if key in study]
+    return [(label, ["all" if value is None else str(value)]) for label, value in told]
+
+
+def in_scope(figure: Figure, rows: pl.DataFrame) -> bool:
+    """Whether the study has any row that the figure may draw; a figure without one is left out of the page."""
+    for column, values in figure.where.items():
+        rows = rows.filter(pl.col(column).is_in(values))
+    return rows.height > 0
 
 
 def asset(name: str) -> str:

@@ -11,6 +11,7 @@ from kbit.spec import members
 
 def page_palettes(points: pl.DataFrame, shares: pl.DataFrame, fits: pl.DataFrame) -> dict[str, Palette]:
     """Column -> its series. Orders are fixed by meaning, not by what a study happens to hold first."""
+    sizes = points.filter("has_checkpoints")["parameters"].unique().sort().to_list()
     return {
         "bits": bits_palette(points["bits"].unique().to_list()),
         "codebook": cycle_palette("codebook", ordered_codebooks(points)),
@@ -18,6 +19,7 @@ def page_palettes(points: pl.DataFrame, shares: pl.DataFrame, fits: pl.DataFrame
             "block", ordered_blocks(points), {"row": "one absmax per row", "tensor": "one absmax per tensor"}
         ),
         "family": cycle_palette("family", ordered_families(points, fits)),
+        "parameters": cycle_palette("size", sizes, {size: f"{size:,} parameters" for size in sizes}),
         "selection": cycle_palette("selection", ordered_selections(shares)),
     }
 

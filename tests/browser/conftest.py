@@ -56,7 +56,7 @@ class Opened:
 
 @pytest.fixture
 def open_report(browser: object, report: Path) -> Iterator[Callable[..., Opened]]:
-    """`open_report(fragment="", **options of the page)`; the test fails if a page it opened had an error or left its file."""
+    """`open_report(fragment="", **options of the page)`; a page that has an error or leaves its file fails the test."""
     contexts, opened = [], []
 
     def open_page(fragment: str = "", **options: object) -> Opened:

@@ -10,6 +10,8 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from kbit.report.figures import FIGURES
+from kbit.report.labels import COLUMN_LABELS
+from kbit.report.render import render_report
 from kbit.warehouse import read_table
 
 FAMILIES = ("Ada", "Bel & Co")
@@ -47,8 +49,10 @@ def test_every_figure_is_drawn(open_report):
     assert page.locator("figure").count() == len(FIGURES)
     for figure in FIGURES:
         panels = page.locator(f"#{figure.name} .panel").count()
-        # Small multiples: a panel per family, for data types at 3 and at 4 bits.
-        assert panels == {0: 1, 1: 2, 2: 4}[len(figure.panels)], figure.name
+        # Small multiples: a panel for every combination that the drawn rows have.
+        rows = twin_rows(opened, figure.name)
+        heads = [COLUMN_LABELS[column] for column in figure.panels]
+        assert panels == len({tuple(row[head] for head in heads) for row in rows}) > 0, figure.name
         assert page.locator(f"#{figure.name} .chart svg").count() == panels
         assert page.locator(f"#{figure.name} .caption").text_content() != ""
         sizes = page.locator(f"#{figure.name} .chart svg").evaluate_all(
@@ -176,6 +180,28 @@ def test_colour_schemes(open_report, scheme):
     other = "light" if scheme == "dark" else "dark"
     page.locator("#theme").select_option(other)
     assert (lightness("body", "backgroundColor") < 60) == (other == "dark")
+
+
+def test_diverged_points_do_not_flatten_a_chart(browser, synthetic, tmp_path):
+    """Two losses of 40 nats per byte are left outside the axis, and counted; without them nothing is left out."""
+    tables, fits = synthetic.built_study()
+    for name in ("cells", "models"):
+        read_table(tables, name).write_parquet(tmp_path / f"{name}.parquet")
+    far = (pl.col("spec") == "float3e2-b64") & pl.col("model").is_in(["ada-4", "ada-5"])
+    loss = pl.when(far).then(40.0).otherwise(pl.col("nats_per_byte")).alias("nats_per_byte")
+    read_table(tables, "points").with_columns(loss).write_parquet(tmp_path / "points.parquet")
+    render_report({"name": "far", "title": "Far"}, tmp_path, fits, tmp_path / "index.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    page.wait_for_selector("html[data-state=ready]", timeout=60_000)
+    assert "2 of 40 points lie outside the vertical axis" in page.locator("#bits .note").text_content()
+    assert "40" not in page.locator("#bits .chart .role-axis").nth(1).text_content()
+    page.close()
+
+
+def test_nothing_is_left_outside_an_axis_without_need(open_report):
+    opened = open_report()
+    assert "outside" not in "".join(opened.page.locator("figure .note").all_text_contents())
 
 
 def test_correlation_is_that_of_the_points_drawn(open_report, points):

@@ -10,8 +10,9 @@ from kbit.report import figures
 from kbit.report.figures import FIGURES
 from kbit.report.labels import COLUMN_LABELS
 from kbit.report.palette import BITS, CYCLE, bits_palette, cycle_palette
-from kbit.report.points import COLUMNS
-from kbit.report.verdict import SHARE_SCHEMA
+from kbit.report.points import COLUMNS, page_points
+from kbit.report.render import in_scope
+from kbit.report.verdict import SHARE_SCHEMA, share_rows
 from kbit.spec import members
 
 TABLES = {"points": set(COLUMNS), "shares": set(SHARE_SCHEMA)}
@@ -108,10 +109,14 @@ def test_series_differ_in_colour_and_in_shape():
 
 def test_filters_leave_points_of_a_real_study(figure, frames, fits):
     """No figure is empty for a study that varies everything."""
-    from kbit.report.points import page_points
-    from kbit.report.verdict import share_rows
-
     rows = page_points(frames["points"], frames["models"]) if figure.table == "points" else share_rows(fits)
-    for column, values in figure.where.items():
-        rows = rows.filter(pl.col(column).is_in(values))
-    assert rows.height > 0
+    assert in_scope(figure, rows)
+
+
+def test_figure_without_rows_is_left_out(frames):
+    """A study without earlier checkpoints has no figure about training."""
+    rows = page_points(frames["points"], frames["models"]).filter("final")
+    rows = rows.with_columns(pl.lit(False).alias("has_checkpoints"))
+    assert [figure.name for figure in FIGURES if figure.table == "points" and not in_scope(figure, rows)] == [
+        "training"
+    ]

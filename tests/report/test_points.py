@@ -45,6 +45,7 @@ def test_points_without_scores_have_null(points):
 def test_early_checkpoint_is_not_final(points):
     early = points.filter(~pl.col("final"))["model"].unique().to_list()
     assert early == ["ada-1-early"]
+    assert points.filter("has_checkpoints")["model"].unique().sort().to_list() == ["ada-1", "ada-1-early"]
 
 
 def test_float_is_named_with_its_exponent_bits(points):

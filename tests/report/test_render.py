@@ -13,7 +13,7 @@ from kbit.report.provenance import run_facts, task_facts
 from kbit.report.render import render_report
 from kbit.spec.errors import UserError
 
-STUDY = {"name": "synthetic", "title": "Known <structure> & more"}
+STUDY = {"name": "synthetic", "title": "Known <structure> & more", "plan": "0123456789ab", "item_limit": None}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,12 @@ def test_provenance_reads_the_rows(frames):
         "rtn v1",
     ]
     assert facts["Cells started"] == ["2026-01-02T03:04:05Z"]
+
+
+def test_study_tells_about_itself(page):
+    text = page.read_text(encoding="utf-8")
+    assert re.search(r"<dt>Plan</dt><dd>0123456789ab</dd>", text)
+    assert re.search(r"<dt>Items of a task at most</dt><dd>all</dd>", text)
 
 
 def test_proxies_are_named_as_proxies(frames, page):

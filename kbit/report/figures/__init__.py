@@ -1,6 +1,6 @@
 """The figures of a report, in the order shown. A new figure is one file here and one entry in this list."""
 
-from kbit.report.figures import bits, block_sizes, data_types, perplexity_accuracy, shares
+from kbit.report.figures import bits, block_sizes, data_types, perplexity_accuracy, shares, training
 from kbit.report.figures.figure import ACCOUNTINGS, METRICS, QUANTITIES, Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -8,6 +8,7 @@ FIGURES: tuple[Figure, ...] = (
     shares.FIGURE,
     data_types.FIGURE,
     block_sizes.FIGURE,
+    training.FIGURE,
     perplexity_accuracy.FIGURE,
 )
 

@@ -100,6 +100,8 @@ class Figure:
     """Columns that must equal the view's switch of that name, in rows fitted for one metric and one accounting."""
     x: str = "accounting"
     """Column of the horizontal axis; `accounting` stands for log2 of the view's."""
+    log_x: bool = False
+    """Whether x is drawn as its decimal logarithm."""
     y: str = ""
     """Column of the vertical axis; empty: the view's metric."""
     rows_are_bars: str = ""
@@ -107,7 +109,7 @@ class Figure:
     note: str = ""
     """A line computed from the drawn rows, one of the page's notes (page/notes.js)."""
     robust_y: bool = True
-    """Whether far outliers may lie outside the y axis (they are counted below the chart)."""
+    """Whether a few far larger losses may lie outside the y axis (they are counted below the chart)."""
 
     def views(self) -> list[View]:
         return [View(*choice) for choice in product(self.accountings, self.metrics, self.quantities)]
@@ -133,12 +135,13 @@ class Figure:
             "table": self.table,
             "follows": list(self.follows),
             "x": self.x,
+            "logX": self.log_x,
             "bars": self.rows_are_bars,
             "note": self.note,
-            "robust": self.robust_y,
             "views": {
                 view.key: {
                     "y": self.y or view.y_field,
+                    "robust": self.robust_y and view.metric == "loss",
                     "zero": view.quantity == "change",
                     "caption": self.caption(view),
                     "spec": specification(self, view),

@@ -73,20 +73,18 @@ def series_shape(series: str) -> alt.Shape:
     return alt.Shape(f"{series}:N", legend=None, scale=alt.Scale(domain=[], range=[]))
 
 
-def curves(view: View, series: str, detail: tuple[str, ...] = ()) -> alt.LayerChart:
+def curves(view: View, series: str, x: alt.X | None = None, x_value: str | None = None) -> alt.LayerChart:
     """One curve per series through its points, straight between them: the interpolation that the verdict uses.
 
-    Without a line where a series has a single point (the 16-bit control of one model).
+    `x` is the horizontal axis and `x_value` the expression of its field x; by default log2 of the view's bits.
     """
     base = (
         alt.Chart(alt.NamedData("rows"))
-        .transform_calculate(x=f"log(datum.{view.accounting}) / LN2")
-        .encode(x=bits_axis(view), color=series_color(series))
+        .transform_calculate(x=x_value or f"log(datum.{view.accounting}) / LN2")
+        .encode(x=x or bits_axis(view), color=series_color(series))
     )
     y = alt.Y(f"{view.y_field}:Q", title=view.y_title, scale=shared_scale("y"))
-    line = base.mark_line(strokeWidth=1.8, clip=True, strokeJoin="round").encode(
-        y=y, order="x:Q", detail=[alt.Detail(f"{column}:N") for column in detail]
-    )
+    line = base.mark_line(strokeWidth=1.8, clip=True, strokeJoin="round").encode(y=y, order="x:Q")
     points = base.mark_point(size=52, filled=True, opacity=1, clip=True, stroke="var(--paper)", strokeWidth=0.8).encode(
         y=y, shape=series_shape(series), tooltip=list(SPEC_TOOLTIPS)
     )

@@ -78,17 +78,19 @@ class FigureView {
   }
 
   x(view, row) {
-    return this.figure.x === "accounting" ? Math.log2(row[view.accounting]) : row[this.figure.x];
+    if (this.figure.x === "accounting") return Math.log2(row[view.accounting]);
+    return this.figure.logX ? Math.log10(row[this.figure.x]) : row[this.figure.x];
   }
 
-  // Axis ends: x shared by all panels, y by those of one group. A few far outliers would flatten everything else: what is
-  // beyond four interquartile ranges is left outside, and counted below the figure.
+  // Axis ends: x shared by all panels, y by those of one group. Losses have no upper end, and a few diverged points would
+  // flatten all others: where the last tenth of the points would stretch the axis more than threefold, those that are
+  // further away than the rest is wide are left outside, and counted below the figure.
   domains(view, rows, all) {
     const xs = all.map((row) => this.x(view, row));
     const ys = rows.map((row) => row[view.y]).sort((a, b) => a - b);
-    const quartile = (share) => ys[Math.floor(share * (ys.length - 1))];
-    const reach = 4 * (quartile(0.75) - quartile(0.25)) || Infinity;
-    let near = this.figure.robust ? ys.filter((y) => y >= quartile(0.25) - reach && y <= quartile(0.75) + reach) : ys;
+    const [lowest, most, highest] = [0, 0.9, 1].map((share) => ys[Math.floor(share * (ys.length - 1))]);
+    const stretched = view.robust && highest - lowest > 3 * (most - lowest) && most > lowest;
+    let near = stretched ? ys.filter((y) => y <= 2 * most - lowest) : ys;
     const outside = ys.length - near.length;
     if (view.zero) near = [...near, 0].sort((a, b) => a - b); // a change is read against no change
     const pad = (low, high, share) => [low - (high - low || 1) * share, high + (high - low || 1) * share];

@@ -59,6 +59,7 @@ class Page {
 
   // A key with a dot belongs to one figure; others (or none: a link) concern all.
   async refresh(key) {
+    this.drawing = (this.drawing ?? 0) + 1;
     document.documentElement.dataset.state = "drawing";
     this.applyTheme();
     this.syncBar();
@@ -66,7 +67,7 @@ class Page {
     if (key === null || key.startsWith("fits.")) this.fitTable.draw();
     const concerned = key === "theme" ? [] : this.views.filter((view) => !key?.includes(".") || key.startsWith(`${view.figure.name}.`));
     await Promise.all(concerned.map((view) => view.draw()));
-    document.documentElement.dataset.state = "ready";
+    if (--this.drawing === 0) document.documentElement.dataset.state = "ready";
   }
 }
 
