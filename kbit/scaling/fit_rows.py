@@ -1,7 +1,7 @@
 """The fits: long rows, one fitted quantity each, with its interval, method and status."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import polars as pl
 
@@ -78,12 +78,16 @@ class FitRow:
     """The k the quantity is of, where the subject does not say."""
 
     def to_dict(self) -> dict[str, object]:
-        fields = asdict(self)
-        subject = fields.pop("subject")
-        bits = fields.pop("bits")
-        subject["bits"] = bits if bits is not None else subject["bits"]
+        """The row as columns of `SCHEMA`."""
+        about = {name: getattr(self.subject, name) for name in SUBJECT_COLUMNS}
+        own = {name: getattr(self, name) for name in OWN_COLUMNS}
+        bits = self.bits if self.bits is not None else self.subject.bits
         has_interval = self.low is not None and self.high is not None
-        return {**subject, **fields, "level": LEVEL if has_interval else None}
+        return {**about, **own, "bits": bits, "level": LEVEL if has_interval else None}
+
+
+SUBJECT_COLUMNS = tuple(field.name for field in fields(Subject) if field.name != "bits")
+OWN_COLUMNS = tuple(field.name for field in fields(FitRow) if field.name not in ("subject", "bits"))
 
 
 def undetermined(subject: Subject, quantity: str, n: int, method: str, note: str) -> FitRow:

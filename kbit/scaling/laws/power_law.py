@@ -20,7 +20,7 @@ from kbit.scaling.jackknife import jackknife_interval
 from kbit.scaling.metrics import BIT_ACCOUNTINGS, LOSS
 
 NAME = "power_law"
-METHOD = "Huber on log residuals, multi-start; delete-one-model jackknife, t interval"
+METHOD = "Huber on log residuals from the best of 60 exponents; delete-one-model jackknife, t interval"
 N_PARAMETERS = 3
 MIN_SIZES = N_PARAMETERS + 2
 HUBER_DELTA = 1e-3
