@@ -10,7 +10,7 @@ import numpy as np
 
 from kbit.evaluation.perplexity import corpus_entropies
 from kbit.evaluation.requests import Requests
-from kbit.evaluation.scorer import Scores, score
+from kbit.evaluation.scorer import score
 from kbit.evaluation.standard_errors import standard_error
 from kbit.evaluation.stored_task import StoredTask
 
@@ -110,6 +110,3 @@ def aggregate_items(aggregate: Callable, values: Sequence) -> float | None:
 
 def finite_or_none(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
-
-
-__all__ = ["Metric", "Scores", "TaskResult", "evaluate_task"]

@@ -72,7 +72,8 @@ def score_batch(model: "PreTrainedModel", batch: Batch) -> tuple[np.ndarray, np.
     """Per token scored: its log-probability, and whether another token was more likely. Two float32 arrays [n].
 
     No attention mask is passed: sequences start at position 0 and are padded on the right, where a causal model does
-    not look, so that every architecture derives the right positions (OPT, BLOOM) by itself.
+    not look, so that every architecture derives the right positions (OPT, BLOOM) by itself. Logits are the head applied
+    to the last hidden states and nothing more: true of every registered architecture, as a test holds.
     """
     hidden = model.base_model(input_ids=batch.inputs, use_cache=False)[0]
     selected = hidden.flatten(0, 1)[batch.positions.to(hidden.device)]

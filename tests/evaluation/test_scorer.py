@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, GPTNeoXC
 from kbit.evaluation import scorer
 from kbit.evaluation.requests import Requests
 from kbit.evaluation.scorer import max_length, score
+from kbit.models.architectures import ARCHITECTURES
 
 CONFIGS = {
     "gpt_neox": GPTNeoXConfig(
@@ -39,6 +40,10 @@ def model(request):
         for parameter in model.parameters():
             parameter.mul_(4)
     return model
+
+
+def test_every_registered_architecture_is_tested_here():
+    assert set(CONFIGS) == set(ARCHITECTURES)
 
 
 def make_requests(output_type: str = "loglikelihood") -> Requests:
