@@ -35,8 +35,8 @@ STUDY_FACTS = {"plan": "Plan", "item_limit": "Items of a task at most"}
 def render_report(study: Study, tables: Path, fits: Path, output: Path) -> None:
     """Write the report of a study to `output`.
 
-    `study` has its `name` and `title`, and may have the keys of STUDY_FACTS; `tables` is the folder of cells, points and
-    models; `fits` is fits.parquet.
+    `study` has its `name` and `title`, and may have the keys of STUDY_FACTS; `tables` is the folder of cells, points
+    and models; `fits` is fits.parquet.
     UserError when one of them is missing or was written by another version.
     """
     frames = {name: read_table(tables, name) for name in ("cells", "points", "models")}

@@ -45,14 +45,19 @@ function formatValue(value) {
   return text.replace("-", "−");
 }
 
-function dataTable(rows, columns, labels, caption) {
+// More rows than this make a page slow and no table more readable; the CSV has them all.
+const MOST_ROWS = 500;
+
+function dataTable(allRows, columns, labels, caption) {
+  const rows = allRows.slice(0, MOST_ROWS);
+  const cut = rows.length < allRows.length ? ` · the first ${rows.length} rows; the CSV has all ${allRows.length}` : "";
   const numeric = new Set(columns.filter((column) => rows.some((row) => typeof row[column] === "number")));
   const wide = new Set(columns.filter((column) => rows.some((row) => String(row[column] ?? "").length > 60)));
   const kind = (column) => (numeric.has(column) ? "number" : wide.has(column) ? "wide" : null);
   const cell = (tag, column, text) => element(tag, { class: kind(column), scope: tag === "th" ? "col" : null }, text);
   const head = element("thead", {}, element("tr", {}, ...columns.map((column) => cell("th", column, labels[column] ?? column))));
   const body = rows.map((row) => element("tr", {}, ...columns.map((column) => cell("td", column, formatValue(row[column])))));
-  return element("table", {}, element("caption", {}, caption), head, element("tbody", {}, ...body));
+  return element("table", {}, element("caption", {}, caption + cut), head, element("tbody", {}, ...body));
 }
 
 // RFC 4180: quoted where needed, full precision, empty for null.

@@ -2,7 +2,6 @@
 
 class FitTable {
   static filters = ["fit", "family", "metric", "bit_accounting", "data_type"];
-  static most = 300;
 
   constructor(page) {
     this.page = page;
@@ -40,10 +39,8 @@ class FitTable {
     this.controls.replaceChildren(...this.narrow().map((step) => this.select(step)));
     if (focused && this.controls.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused).focus();
     const rows = this.rows();
-    const shown = rows.slice(0, FitTable.most);
-    const count = shown.length < rows.length ? `The first ${shown.length} of ${rows.length} fitted quantities; the CSV has all` : `${rows.length} fitted quantities`;
     const { columns, common } = this.divide(rows);
-    this.table.replaceChildren(dataTable(shown, columns, this.page.labels, [count, ...common].join(" · ")));
+    this.table.replaceChildren(dataTable(rows, columns, this.page.labels, [`${rows.length} fitted quantities`, ...common].join(" · ")));
   }
 
   // Columns that differ among the rows are shown; what is the same in all stands once, above the table.
