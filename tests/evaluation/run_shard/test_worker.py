@@ -20,7 +20,7 @@ from kbit.store.journal import JournalState, JournalWriter, read_journal
 from kbit.store.paths import locator_path, requests_path
 from kbit.store.rows import Row
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 INT4 = QuantSpec(data_type="int", bits=4, block_size=64)
 
 
