@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -74,16 +74,16 @@ def run(
 
 @app.command()
 def pin(
-    data_sheet: Annotated[Path, typer.Argument(help="A data sheet, such as config/models.yaml.")],
-    model: Annotated[list[str] | None, typer.Argument(help="Names of models; all of the sheet if absent.")] = None,
+    data_sheet: Annotated[Path, typer.Argument(help="Such as config/models.yaml or config/tasks.yaml.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Models or tasks; all of the file if absent.")] = None,
 ) -> None:
-    """Fill in hub revisions and parameter counts of a data sheet of models.
+    """Fill in hub revisions, and parameter counts, of a data sheet of models or a list of tasks.
 
     Example: kbit pin config/models.yaml pythia-70m
     """
-    from kbit.models.pin import pin_models
+    from kbit.evaluation.pin import pin_sheet
 
-    for change in pin_models(data_sheet, model or None):
+    for change in pin_sheet(data_sheet, names or None):
         print(change)
 
 
@@ -94,7 +94,7 @@ def build_requests(
 ) -> None:
     """Build and tokenize the items of one task for one tokenizer (called by a rule).
 
-    Example: kbit build-requests results/requests/ho_piqa.0123456789ab.json --output results/requests/ho_piqa.0123456789ab.parquet
+    Example: kbit build-requests results/requests/T.0123456789ab.json --output results/requests/T.0123456789ab.parquet
     """
     import json
 

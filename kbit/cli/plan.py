@@ -29,7 +29,7 @@ def print_plan(plan: Plan, as_json: bool) -> None:
     if plan.unbuilt:
         console.print(f"planned, but not evaluated by this release: {', '.join(plan.unbuilt)}")
     if plan.unpinned:
-        console.print(f"{len(plan.unpinned)} models have no revision yet: kbit pin fills them in")
+        console.print(f"{len(plan.unpinned)} models and tasks have no revision yet: kbit pin fills them in")
 
 
 def summarize(plan: Plan) -> dict[str, object]:
@@ -44,7 +44,7 @@ def summarize(plan: Plan) -> dict[str, object]:
         "families": [{"family": family, **count(plan, missing, family)} for family in families],
         "total": count(plan, missing, None),
         "unbuilt": plan.unbuilt,
-        "unpinned": [model.name for model in plan.unpinned],
+        "unpinned": plan.unpinned,
     }
 
 

@@ -15,7 +15,7 @@ class Recipe:
     """Hidden size; the feed-forward layer is four times as wide."""
     layers: int
     snapshot_tokens: tuple[int, ...] = ()
-    """Tokens after which a checkpoint of the same run is kept, as Pythia's are (the learning rate has not decayed there)."""
+    """Tokens after which a checkpoint of the same run is kept, as Pythia's are, its learning rate not yet decayed."""
 
     @property
     def learning_rate(self) -> float:

@@ -8,18 +8,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from kbit.models.corpus import read_runs, tokenize_runs
+from kbit.models.checkpoint import TrainingRun, next_token_loss, save_checkpoint
 from kbit.models.configs import model_config
+from kbit.models.corpus import read_runs, tokenize_runs
 from kbit.models.recipes import CONTEXT_TOKENS, RECIPES, Recipe
+from kbit.spec.errors import choice_error
 
 BATCH_WINDOWS = 4
+STEP_TOKENS = BATCH_WINDOWS * CONTEXT_TOKENS
 WEIGHT_DECAY = 0.1
 WARM_UP_FRACTION = 0.05
 FINAL_LEARNING_RATE_FRACTION = 0.05
 CLIP_NORM = 1.0
+REPORT_STEPS = 500
 
 
 def train_model(
@@ -36,31 +39,44 @@ def train_model(
 
     fp32, AdamW (0.9, 0.95), weight decay 0.1 on matrices, 5 % warm-up, cosine to 5 %, gradient norm clipped to 1,
     batches of 4 x 256 tokens. The order of the data depends on the seed alone, so it is the same for every size.
+    UserError for an unknown recipe.
     """
     if name not in RECIPES:
-        raise ValueError(f"model {name!r} is not one of {', '.join(RECIPES)} (kbit/models/recipes.py)")
-    recipe = RECIPES[name]
+        raise choice_error("model", name, RECIPES, "kbit/models/recipes.py")
+    recipe, run = RECIPES[name], TrainingRun(name, tokens, seed)
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(model_config(recipe, len(tokenizer), tokenizer.eos_token_id)).to(device)
     optimizer = make_optimizer(model, recipe)
     text = torch.from_numpy(tokenize_runs(tokenizer, read_runs("train")))
-    steps = math.ceil(tokens / (BATCH_WINDOWS * CONTEXT_TOKENS))
-    snapshots = {math.ceil(at / (BATCH_WINDOWS * CONTEXT_TOKENS)): at for at in recipe.snapshot_tokens if at < tokens}
+    steps = math.ceil(tokens / STEP_TOKENS)
+    snapshots = snapshot_names(name, recipe, tokens)
     started = time.process_time()
-    for step, windows in enumerate(training_batches(text, steps, seed)):
-        set_learning_rate(optimizer, recipe.learning_rate * schedule(step / steps))
-        loss = next_token_loss(model, windows.to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-        optimizer.step()
-        if (step + 1) % 500 == 0:
-            report(f"{name}: step {step + 1}/{steps}, loss {loss.item():.3f}, {time.process_time() - started:.0f} CPU-s")
-        if step + 1 in snapshots:
-            millions = snapshots[step + 1] // 1_000_000
-            save_checkpoint(model, tokenizer, output, f"{name}-{millions}m", name, (step + 1) * BATCH_WINDOWS * CONTEXT_TOKENS, tokens, seed)
-    save_checkpoint(model, tokenizer, output, name, name, steps * BATCH_WINDOWS * CONTEXT_TOKENS, tokens, seed)
+    for step, windows in enumerate(training_batches(text, steps, seed), start=1):
+        set_learning_rate(optimizer, recipe.learning_rate * schedule((step - 1) / steps))
+        loss = train_step(model, optimizer, windows.to(device))
+        if step % REPORT_STEPS == 0:
+            spent = time.process_time() - started
+            report(f"{name}: step {step}/{steps}, loss {loss:.3f}, {spent:.0f} CPU-s")
+        if step in snapshots:
+            save_checkpoint(model, tokenizer, output / snapshots[step], run, step * STEP_TOKENS)
+    save_checkpoint(model, tokenizer, output / name, run, steps * STEP_TOKENS)
+
+
+def snapshot_names(name: str, recipe: Recipe, tokens: int) -> dict[int, str]:
+    """Step -> name of the checkpoint that is kept after it."""
+    kept = [at for at in recipe.snapshot_tokens if at < tokens]
+    return {math.ceil(at / STEP_TOKENS): f"{name}-{at // 1_000_000}m" for at in kept}
+
+
+def train_step(model: PreTrainedModel, optimizer: torch.optim.Optimizer, windows: Tensor) -> float:
+    """One step on windows int64 [4, 257]; the loss before it, in nats per token."""
+    loss = next_token_loss(model, windows)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    optimizer.step()
+    return loss.item()
 
 
 def make_optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
@@ -78,7 +94,8 @@ def training_batches(text: Tensor, steps: int, seed: int) -> Iterator[Tensor]:
         if len(starts) < BATCH_WINDOWS:
             offset = int(random.integers(CONTEXT_TOKENS))
             starts = random.permutation(np.arange(offset, len(text) - CONTEXT_TOKENS - 1, CONTEXT_TOKENS)).tolist()
-        yield torch.stack([text[start : start + CONTEXT_TOKENS + 1] for start in (starts.pop() for _ in range(BATCH_WINDOWS))])
+        chosen = [starts.pop() for _ in range(BATCH_WINDOWS)]
+        yield torch.stack([text[start : start + CONTEXT_TOKENS + 1] for start in chosen])
 
 
 def schedule(progress: float) -> float:
@@ -92,74 +109,3 @@ def schedule(progress: float) -> float:
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-
-
-def next_token_loss(model: PreTrainedModel, windows: Tensor) -> Tensor:
-    """Mean cross-entropy in nats per token; windows int64 [batch, context + 1]."""
-    logits = model(input_ids=windows[:, :-1], use_cache=False).logits
-    return functional.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
-
-
-@torch.no_grad()
-def held_out_loss(model: PreTrainedModel, text: Tensor) -> float:
-    """Mean cross-entropy in nats per token over `text` int64 [tokens], in consecutive windows of the context."""
-    windows = text[: (len(text) - 1) // CONTEXT_TOKENS * CONTEXT_TOKENS + 1].unfold(0, CONTEXT_TOKENS + 1, CONTEXT_TOKENS)
-    device = next(model.parameters()).device
-    losses = [next_token_loss(model, batch.to(device)).item() * len(batch) for batch in windows.split(16)]
-    return sum(losses) / len(windows)
-
-
-def save_checkpoint(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    output: Path,
-    name: str,
-    recipe_name: str,
-    tokens_seen: int,
-    tokens: int,
-    seed: int,
-) -> None:
-    """Write fp16 safetensors, tokenizer and model card; the losses on the card are of the fp16 weights, computed in fp32."""
-    folder = output / name
-    half = AutoModelForCausalLM.from_config(model.config, dtype=torch.float16)
-    half.load_state_dict(model.state_dict())
-    half.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    half.float().eval()
-    runs = read_runs("valid")
-    valid = torch.from_numpy(tokenize_runs(tokenizer, runs))
-    loss = held_out_loss(half, valid)
-    bits_per_byte = loss / math.log(2) * len(valid) / sum(len(run["text"].encode()) for run in runs)
-    (folder / "README.md").write_text(model_card(name, recipe_name, half, tokens_seen, tokens, seed, loss, bits_per_byte))
-
-
-def model_card(
-    name: str, recipe_name: str, model: PreTrainedModel, tokens_seen: int, tokens: int, seed: int, loss: float, bits_per_byte: float
-) -> str:
-    recipe = RECIPES[recipe_name]
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    partial = f"a checkpoint of a run of {tokens:,} tokens, learning rate not yet decayed" if tokens_seen < tokens else "the end of its run"
-    return f"""---
-license: apache-2.0
-language: en
-library_name: transformers
-pipeline_tag: text-generation
----
-
-# {name}
-
-A {type(model).__name__} of width {recipe.width} and {recipe.layers} layers, trained from scratch on the public-domain corpus
-in `data/corpus/`. It exists to be quantized; its text is not worth reading.
-
-| | |
-|---|---|
-| parameters | {parameters:,} |
-| tokens seen | {tokens_seen:,} ({partial}) |
-| context | {CONTEXT_TOKENS} tokens |
-| loss on the valid split | {loss:.4f} nats per token |
-| bits per byte on the valid split | {bits_per_byte:.4f} |
-| seed | {seed} |
-| peak learning rate | {recipe.learning_rate:.2e} |
-| weights | fp16 safetensors, trained in fp32 |
-| command | `kbit train {recipe_name} --tokens {tokens} --seed {seed}` |
-"""

@@ -9,7 +9,6 @@ from kbit.plan.shards import Shard, cut_shards
 from kbit.spec.cell import Cell
 from kbit.spec.digest import digest_json
 from kbit.spec.errors import UserError
-from kbit.spec.models import Model
 from kbit.spec.requests import RequestsSpec
 from kbit.spec.study import Study, load_study
 from kbit.store.atomic import write_json_if_absent, write_json_if_changed
@@ -51,9 +50,11 @@ class Plan:
         return sorted({option for spec in {cell.spec for cell in self.cells} for option in spec.unbuilt})
 
     @property
-    def unpinned(self) -> list[Model]:
-        """Hub models without a revision: their weights are not identified."""
-        return [model for model in self.study.models if model.hub_id and not model.revision]
+    def unpinned(self) -> list[str]:
+        """Models and tasks of the hub without a revision: their weights and data are not identified."""
+        models = [model.name for model in self.study.models if model.hub_id and not model.revision]
+        tasks = [task.name for task in self.study.tasks if task.entry.dataset and not task.entry.revision]
+        return models + tasks
 
 
 def plan_study(path: Path) -> Plan:
@@ -71,8 +72,10 @@ def check_runnable(plan: Plan) -> None:
     if plan.unbuilt:
         raise UserError(f"{where} asks for {', '.join(plan.unbuilt)}, which this release plans but cannot evaluate yet")
     if plan.unpinned:
-        names = [model.name for model in plan.unpinned]
-        raise UserError(f"{len(names)} models have no revision, first {names[0]!r}: `kbit pin` fills them in ({where})")
+        first, number = plan.unpinned[0], len(plan.unpinned)
+        raise UserError(
+            f"{number} models and tasks have no revision, {first!r} first: `kbit pin` fills it in ({where})"
+        )
 
 
 def write_inputs(plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""What the job of a shard asks the scheduler for: a function of the cells still missing, so nothing missing needs no GPU."""
+"""What the job of a shard asks the scheduler for: a function of the cells still missing, so that none needs no GPU."""
 
 from dataclasses import dataclass
 from functools import cache

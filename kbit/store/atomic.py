@@ -17,8 +17,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes files private; results are shared like any other file of the user.
-        os.chmod(temporary, 0o666 & ~current_umask())
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~current_umask())
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
