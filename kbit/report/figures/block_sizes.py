@@ -26,7 +26,7 @@ FIGURE = Figure(
     caption=caption,
     selects=(
         Select("bits", "Precision", prefer=(4, 3)),
-        Select("data_type", "Data type", prefer=("float", "int")),
+        Select("data_type", "Data type", prefer=("int", "float")),
         Select("exponent_rule", "Exponent bits", prefer=(HALF,), always=(ANY_RULE,)),
     ),
     where={"plain": (True,), "final": (True,), "exponent_rule": (ANY_RULE, HALF, MAIN_TEXT)},

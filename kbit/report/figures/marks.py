@@ -85,7 +85,7 @@ def curves(view: View, series: str, x: alt.X | None = None, x_value: str | None 
     )
     y = alt.Y(f"{view.y_field}:Q", title=view.y_title, scale=shared_scale("y"))
     line = base.mark_line(strokeWidth=1.8, clip=True, strokeJoin="round").encode(y=y, order="x:Q")
-    points = base.mark_point(size=52, filled=True, opacity=1, clip=True, stroke="var(--paper)", strokeWidth=0.8).encode(
+    points = base.mark_point(size=60, filled=True, opacity=1, clip=True, stroke="var(--paper)", strokeWidth=0.8).encode(
         y=y, shape=series_shape(series), tooltip=list(SPEC_TOOLTIPS)
     )
     return alt.layer(line, points).add_params(*domain_params())
