@@ -177,6 +177,7 @@ def result_columns(result: TaskResult) -> dict[str, object]:
     return {
         "metrics": [asdict(metric) for metric in result.metrics],
         "samples": result.samples,
+        "greedy": result.greedy,
         "n_items": result.n_items,
         "n_tokens": result.n_tokens,
     }

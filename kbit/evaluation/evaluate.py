@@ -39,6 +39,9 @@ class TaskResult:
     samples: list[float]
     """Log-likelihood of every request in the order of the requests file, nats; of a perplexity task: of every
     document, whole. As computed, NaN and infinities included."""
+    greedy: list[bool] | None
+    """Of every request: each token scored is the most likely one, as the metrics count it (never where the
+    log-likelihood is not finite). None of a perplexity task."""
     n_items: int
     n_tokens: int
     """Tokens that went through the model, padding left out."""
@@ -55,10 +58,11 @@ def evaluate_task(model: "PreTrainedModel", requests: Requests, token_budget: in
     """
     scores = score(model, requests, token_budget)
     finite = np.isfinite(scores.loglikelihoods)
-    loglikelihoods = np.where(finite, scores.loglikelihoods, -np.inf)
+    loglikelihoods, greedy = np.where(finite, scores.loglikelihoods, -np.inf), scores.greedy & finite
     return TaskResult(
-        metrics=task_metrics(requests, loglikelihoods, scores.greedy & finite),
+        metrics=task_metrics(requests, loglikelihoods, greedy),
         samples=scores.loglikelihoods.tolist(),
+        greedy=None if requests.is_rolling else greedy.tolist(),
         n_items=len(requests.docs),
         n_tokens=scores.n_tokens,
         collapsed=not finite.all(),

@@ -1,9 +1,9 @@
-"""Per-item scores from stored log-likelihoods: what the bootstrap draws from.
+"""Per-item scores from stored samples: what the bootstrap draws from.
 
-A part keeps the log-likelihood of every request, the requests file the documents behind them. How a task turns these
-into its metric is lm-eval's business (templates, functions); here are the few rules that tasks of the paper's formats
-follow. A rule counts only if the items it scores average to the score of every cell: `resample` checks that and keeps
-to the cells' standard errors otherwise. A greedy match (LAMBADA's accuracy) cannot be told from a log-likelihood.
+A part keeps the log-likelihood of every request and whether it was a greedy match, the requests file the documents
+behind them. How a task turns these into its metric is lm-eval's business (templates, functions); here are the few rules
+that tasks of the paper's formats follow. A rule counts only if the items it scores average to the score of every cell:
+`resample` checks that and keeps to the cells' standard errors otherwise.
 """
 
 import json
@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from kbit.warehouse import Samples
 
 HEADER = b"kbit_requests"
 COLUMNS = ["doc", "choice", "continuation", "document"]
@@ -85,20 +87,28 @@ def read_request_table(path: Path) -> RequestTable | None:
     )
 
 
-def candidate_scores(requests: RequestTable, metric: str, samples: Floats) -> Iterator[ItemScores]:
-    """Every way in which the items may make up the metric; samples f32 [cells, requests], nats.
+def candidate_scores(requests: RequestTable, metric: str, samples: Samples) -> Iterator[ItemScores]:
+    """Every way in which the items may make up the metric.
 
-    What is not finite counts as no probability, as in kbit.evaluation.
+    A log-likelihood that is not finite counts as no probability, as in kbit.evaluation.
     """
-    samples = np.where(np.isfinite(samples), samples, -np.inf)
+    loglikelihoods = np.where(np.isfinite(samples.loglikelihoods), samples.loglikelihoods, -np.inf)
     if requests.is_rolling:
         for sizes in text_sizes(requests, metric):
-            yield ItemScores(-samples, sizes.astype(np.float32))
+            yield ItemScores(-loglikelihoods, sizes.astype(np.float32))
+    elif metric == "acc" and requests.n_choices.max() == 1:
+        if samples.greedy is not None:
+            yield of_equal_weight(samples.greedy)
     elif metric in ("acc", "acc_norm"):
         for lengths in choice_lengths(requests, metric):
-            chosen = choose(requests, samples / lengths)
+            chosen = choose(requests, loglikelihoods / lengths)
             for gold in gold_choices(requests):
-                yield ItemScores((chosen == gold).astype(np.float32), np.ones(len(gold), dtype=np.float32))
+                yield of_equal_weight(chosen == gold)
+
+
+def of_equal_weight(is_right: NDArray[np.bool_]) -> ItemScores:
+    """An accuracy's items; is_right [cells, items]."""
+    return ItemScores(is_right.astype(np.float32), np.ones(is_right.shape[1], dtype=np.float32))
 
 
 def text_sizes(requests: RequestTable, metric: str) -> Iterator[NDArray[np.int64]]:

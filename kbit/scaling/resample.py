@@ -17,7 +17,7 @@ from kbit.scaling.curves import Array
 from kbit.scaling.items import ItemScores, candidate_scores, read_request_table
 from kbit.scaling.metrics import Metric
 from kbit.store.paths import requests_path
-from kbit.warehouse import read_samples
+from kbit.warehouse import Samples, read_samples
 
 N_RESAMPLES = 1000
 BOOTSTRAP_SEED = 20221219
@@ -113,20 +113,18 @@ def resample_group(
     return draw_normal(group, identity), f"{items}; each cell drawn by its standard error, unpaired"
 
 
-def find_items(
-    requests: Path, metric: str, samples: NDArray[np.float32] | None, scores: NDArray[np.float64]
-) -> ItemScores | str:
+def find_items(requests: Path, metric: str, samples: Samples | None, scores: NDArray[np.float64]) -> ItemScores | str:
     """The items whose mean is the score of every cell, or why there are none."""
     if samples is None:
         return "cells without samples"
     table = read_request_table(requests)
-    if table is None or len(table.doc) != samples.shape[1]:
+    if table is None or len(table.doc) != samples.loglikelihoods.shape[1]:
         return f"no requests file {requests.name} of these samples"
     for items in candidate_scores(table, metric, samples):
         # Samples are float32 and a score may be a sum of thousands of them; accuracies agree exactly.
         if np.allclose(items.means, scores, rtol=REPRODUCED, atol=0):
             return items
-    return f"{metric} does not follow from the log-likelihoods"
+    return f"{metric} does not follow from the samples"
 
 
 def draw_normal(group: pl.DataFrame, identity: str) -> Array:

@@ -20,7 +20,7 @@ class Column:
 
     name: str
     type: str
-    """string, int32, int64, float32, float64, list<float32>, metrics: list<struct<name, value, stderr, n>>."""
+    """string, int32, int64, float32, float64, list<float32>, list<bool>; metrics: list<struct<name, value, stderr, n>>."""
     description: str
     unit: str = ""
     null: str = "never"
@@ -68,6 +68,13 @@ COLUMNS: tuple[Column, ...] = (
         "Log-likelihood of every request, in the order of the requests file.",
         unit="nats",
         null=UNSCORED,
+    ),
+    Column(
+        "greedy",
+        "list<bool>",
+        "Whether every token scored of a request is the most likely one, in the order of samples; false where the "
+        "log-likelihood is not finite.",
+        null=f"{UNSCORED}, or whole texts are scored (perplexity)",
     ),
     Column(
         "bits_per_param",

@@ -70,8 +70,9 @@ def rows_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
 
 
 def column_array(values: list, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_list(kind) and pa.types.is_float32(kind.value_type):
-        values = [None if value is None else np.asarray(value, dtype=np.float32) for value in values]
+    if pa.types.is_list(kind) and not pa.types.is_struct(kind.value_type):
+        element = kind.value_type.to_pandas_dtype()
+        values = [None if value is None else np.asarray(value, dtype=element) for value in values]
     return pa.array(values, type=kind)
 
 
@@ -141,9 +142,10 @@ def read_parts(paths: Iterable[Path], columns: Sequence[str] | None = None) -> p
 
 
 def part_rows(frame: pl.DataFrame) -> list[Row]:
-    """The rows of a part as a journal gives them: `samples` as a float32 array."""
-    samples = frame["samples"]
-    rows = frame.drop("samples").to_dicts()
-    for index, row in enumerate(rows):
-        row["samples"] = None if samples[index] is None else samples[index].to_numpy()
+    """The rows of a part as a journal gives them: `samples` as a float32 array, `greedy` as a bool array."""
+    lists = ("samples", "greedy")
+    rows = frame.drop(lists).to_dicts()
+    for name in lists:
+        for row, values in zip(rows, frame[name], strict=True):
+            row[name] = None if values is None else values.to_numpy()
     return rows

@@ -1,14 +1,14 @@
 """A row as JSON and back, without losing a bit: what a journal line holds.
 
-In memory a row is a dict with every column of `kbit.spec.rows`; `samples` is a float32 array, `metrics` a
-list of dicts. As JSON, samples are base64 of little-endian float32, other floats are written with the
-shortest digits that read back equal, and the three values JSON lacks are the strings nan, inf, -inf.
-Null columns are left out.
+In memory a row is a dict with every column of `kbit.spec.rows`; `samples` is a float32 array, `greedy` a bool array,
+`metrics` a list of dicts. As JSON, samples are base64 of little-endian float32, greedy is its length and base64 of its
+bits, the first in the highest bit of a byte; other floats are written with the shortest digits that read back equal,
+and the three values JSON lacks are the strings nan, inf, -inf. Null columns are left out.
 """
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kbit.spec.errors import UserError
@@ -78,7 +78,7 @@ def has_type(value: object, kind: str) -> bool:
         return isinstance(value, float)
     if kind == "metrics":
         return isinstance(value, list) and all(set(metric) == set(METRIC_FIELDS) for metric in value)
-    # A list of floats or a float32 array.
+    # A list or an array, of floats or of bools.
     return hasattr(value, "__len__") and not isinstance(value, str)
 
 
@@ -107,6 +107,20 @@ def decode_samples(text: str) -> "np.ndarray":
     return np.frombuffer(base64.b64decode(text), dtype="<f4")
 
 
+def encode_flags(flags: Sequence[bool]) -> list[object]:
+    import numpy as np
+
+    packed = np.packbits(np.asarray(flags, dtype=bool))
+    return [len(flags), base64.b64encode(packed.tobytes()).decode("ascii")]
+
+
+def decode_flags(content: list[object]) -> "np.ndarray":
+    import numpy as np
+
+    length, text = content
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8), count=length).astype(bool)
+
+
 def encode_metrics(metrics: list[dict]) -> list[list]:
     """Each metric as [name, value, stderr, n]."""
     return [
@@ -130,5 +144,15 @@ def decode_optional(value: float | str | None) -> float | None:
     return None if value is None else decode_float(value)
 
 
-ENCODERS = {"float64": encode_float, "list<float32>": encode_samples, "metrics": encode_metrics}
-DECODERS = {"float64": decode_float, "list<float32>": decode_samples, "metrics": decode_metrics}
+ENCODERS = {
+    "float64": encode_float,
+    "list<float32>": encode_samples,
+    "list<bool>": encode_flags,
+    "metrics": encode_metrics,
+}
+DECODERS = {
+    "float64": decode_float,
+    "list<float32>": decode_samples,
+    "list<bool>": decode_flags,
+    "metrics": decode_metrics,
+}

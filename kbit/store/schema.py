@@ -21,6 +21,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "float32": pa.float32(),
     "float64": pa.float64(),
     "list<float32>": pa.list_(pa.float32()),
+    "list<bool>": pa.list_(pa.bool_()),
     "metrics": pa.list_(METRIC),
 }
 """Type words of `kbit.spec.rows.Column` -> Arrow types."""

@@ -1,9 +1,9 @@
 """cells: one row per planned cell, whatever became of it.
 
 The plan's columns (names of the model, family and task, the task's kind, headline metric and chance level), then the
-row's own columns without samples. `options` names what of the spec is not at its default, as in its slug; `parameters`
-is the count of the loaded model, or the plan's where every cell crashed. Sorted by family, parameters, tokens_seen,
-model, bits, spec, task.
+row's own columns without samples and greedy. `options` names what of the spec is not at its default, as in its slug;
+`parameters` is the count of the loaded model, or the plan's where every cell crashed. Sorted by family, parameters,
+tokens_seen, model, bits, spec, task.
 """
 
 import polars as pl
@@ -27,7 +27,7 @@ PLAN_COLUMNS = (
 )
 
 ORDER = ("family", "parameters", "tokens_seen", "model", "bits", "spec", "task")
-ROW_COLUMNS = tuple(column.name for column in COLUMNS if column.name != "samples")
+ROW_COLUMNS = tuple(column.name for column in COLUMNS if column.name not in ("samples", "greedy"))
 
 
 def build_cells(plan: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,7 @@
-"""samples: a view on the parts, the log-likelihood of every request of every cell. Never written as a table."""
+"""samples: a view on the parts, what every cell made of every request. Never written as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ from numpy.typing import NDArray
 
 from kbit.store.parts import read_part, read_parts
 
-COLUMNS = ("cell_id", "model_id", "spec", "task", "requests", "samples")
+COLUMNS = ("cell_id", "model_id", "spec", "task", "requests", "samples", "greedy")
 
 
 def samples(parts: Sequence[Path]) -> pl.LazyFrame:
-    """One row per cell: its ids, the digest of its requests file, and `samples` (nats, in that file's order).
+    """One row per cell: its ids, the digest of its requests file, `samples` (nats, in that file's order) and `greedy`.
 
     Lazy, for users: a filter reads only what it needs. The engine may return rows in any order; sort them.
     """
@@ -25,15 +26,30 @@ def locate_cells(parts: Sequence[Path]) -> dict[str, Path]:
     return {cell_id: part for part in parts for cell_id in read_part(part, ["cell_id"])["cell_id"]}
 
 
-def read_samples(cell_ids: Sequence[str], part_of: dict[str, Path]) -> NDArray[np.float32] | None:
-    """f32 [cells, requests]: the samples of cells of one requests file, in the order of `cell_ids`.
+@dataclass(frozen=True)
+class Samples:
+    """What cells of one requests file made of its requests."""
+
+    loglikelihoods: NDArray[np.float32]
+    """f32 [cells, requests], nats"""
+    greedy: NDArray[np.bool_] | None
+    """[cells, requests]: every token of the request is the most likely one; None where some cell has none."""
+
+
+def read_samples(cell_ids: Sequence[str], part_of: Mapping[str, Path]) -> Samples | None:
+    """The samples of cells of one requests file, in the order of `cell_ids`.
 
     None where a cell has none, or not as many as the others.
     """
-    parts = sorted({part_of[cell_id] for cell_id in cell_ids})
-    found = read_parts(parts, ["cell_id", "samples"])
-    wanted = pl.DataFrame({"cell_id": list(cell_ids)})
-    lists = wanted.join(found, on="cell_id", how="left", maintain_order="left")["samples"]
-    if lists.null_count() or lists.list.len().n_unique() > 1:
+    found = read_parts(sorted({part_of[cell_id] for cell_id in cell_ids}), ["cell_id", "samples", "greedy"])
+    lists = pl.DataFrame({"cell_id": list(cell_ids)}).join(found, on="cell_id", how="left", maintain_order="left")
+    loglikelihoods = stack(lists["samples"])
+    return None if loglikelihoods is None else Samples(loglikelihoods, stack(lists["greedy"]))
+
+
+def stack(lists: pl.Series) -> NDArray | None:
+    """Lists as the rows of an array; None unless all are there, equally long, and not empty."""
+    lengths = lists.list.len()
+    if lists.null_count() or lengths.n_unique() > 1 or not lengths.max():
         return None
     return lists.explode().to_numpy().reshape(len(lists), -1)

@@ -31,6 +31,12 @@ def test_a_result_has_a_sample_per_request(embedded_model, requests_of):
     assert by_name(result)["acc"].value == np.mean(chosen == gold)
 
 
+def test_greedy_matches_are_the_accuracy_of_the_last_word(embedded_model, requests_of):
+    result = evaluate_task(embedded_model("neox-64x2"), requests_of("ho_lambada", 40), BUDGET)
+    assert len(result.greedy) == 40
+    assert 0 < np.mean(result.greedy) == by_name(result)["acc"].value < 1
+
+
 def test_perplexity_per_token_byte_and_word(embedded_model, requests_of):
     requests = requests_of("ho_perplexity", 12)
     result = evaluate_task(embedded_model("neox-32x2"), requests, BUDGET)
@@ -95,6 +101,7 @@ def test_a_collapsed_model_is_a_result(fresh_model, requests_of, value):
 
     word = evaluate_task(model, requests_of("ho_lambada", 12), BUDGET)
     assert word.collapsed
+    assert not any(word.greedy)
     assert by_name(word)["acc"].value == 0.0
     assert by_name(word)["perplexity"].value is None
 

@@ -17,7 +17,10 @@ from kbit.store.parts import write_part
 from kbit.store.paths import requests_path
 from kbit.warehouse import build_tables
 
-FILLERS = {"string": "-", "int32": 1, "int64": 1, "float64": 1.0, "float32": 1.0, "list<float32>": [], "metrics": []}
+FILLERS = {
+    "string": "-", "int32": 1, "int64": 1, "float64": 1.0, "float32": 1.0, "list<float32>": [], "list<bool>": None,
+    "metrics": [],
+}  # fmt: skip
 
 
 @dataclass

@@ -9,6 +9,7 @@ from kbit.scaling.laws.verdict import percentile_interval
 from kbit.scaling.resample import draw_counts, find_items, resample_scores
 from kbit.spec.quant import CONTROL, QuantSpec
 from kbit.store.paths import requests_path
+from kbit.warehouse import Samples
 
 INT4 = QuantSpec(data_type="int", bits=4, block_size=64)
 PATH = requests_path("task", "aaaaaaaaaaaa")
@@ -19,11 +20,16 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def sampled(loglikelihoods, greedy=None):
+    """Samples of some cells, nats."""
+    return Samples(np.array(loglikelihoods, dtype=np.float32), None if greedy is None else np.array(greedy))
+
+
 def test_accuracy_follows_from_the_likeliest_choice(write_requests):
     documents = [{"query": "q", "gold": 1, "other": 0}, {"query": "q", "gold": 0, "other": 0}]
     write_requests("task", documents, [2, 3], {"doc_to_target": "gold"})
     # Cell 1 answers (1, 0): both right. Cell 2 answers (0, 2): none; its tie in item 1 goes to the first choice.
-    samples = np.array([[-2, -1, -1, -2, -3], [-1, -1, -3, -2, -1]], dtype=np.float32)
+    samples = sampled([[-2, -1, -1, -2, -3], [-1, -1, -3, -2, -1]])
     items = find_items(PATH, "acc", samples, np.array([1.0, 0.0]))
     assert items.values.tolist() == [[1, 1], [0, 0]]
     assert items.weights.tolist() == [1, 1]
@@ -32,7 +38,7 @@ def test_accuracy_follows_from_the_likeliest_choice(write_requests):
 def test_a_log_likelihood_that_is_not_finite_is_no_probability(write_requests):
     write_requests("task", [{"gold": 1}, {"gold": 0}, {"gold": 1}], [2] * 3, {"doc_to_target": "gold"})
     # Item 1: the only finite choice is right; item 2: the first of none; item 3: the first of none, and wrong.
-    samples = np.array([[np.nan, -5, np.inf, np.nan, np.nan, -np.inf]], dtype=np.float32)
+    samples = sampled([[np.nan, -5, np.inf, np.nan, np.nan, -np.inf]])
     assert find_items(PATH, "acc", samples, np.array([2 / 3])).values.tolist() == [[1, 1, 0]]
 
 
@@ -40,7 +46,7 @@ def test_the_named_field_is_tried_first_and_a_wrong_one_is_found_out(write_reque
     documents = [{"answer": str(1 + item % 2), "decoy": 0} for item in range(4)]
     write_requests("task", documents, [2] * 4, {"doc_to_text": "{{decoy}}"})
     # Every answer right by `answer`, which counts from 1; half of them by `decoy`.
-    samples = np.array([[0, -1] if item % 2 == 0 else [-1, 0] for item in range(4)], dtype=np.float32).reshape(1, -1)
+    samples = sampled([[0, -1, -1, 0, 0, -1, -1, 0]])
     by_answer = find_items(PATH, "acc", samples, np.array([1.0]))
     assert by_answer.values.tolist() == [[1, 1, 1, 1]]
     assert isinstance(find_items(PATH, "acc", samples, np.array([0.25])), str)
@@ -50,7 +56,7 @@ def test_acc_norm_divides_by_the_characters_of_the_choice(write_requests):
     documents = [{"choices": ["ab", "abcdefgh"], "label": 1}] * 2
     write_requests("task", documents, [2, 2], {"doc_to_target": "label", "doc_to_choice": "choices"})
     # -4/2 = -2 < -8/8 = -1: right by acc_norm, wrong by acc.
-    samples = np.array([[-4, -8, -4, -8]], dtype=np.float32)
+    samples = sampled([[-4, -8, -4, -8]])
     assert find_items(PATH, "acc_norm", samples, np.array([1.0])).values.tolist() == [[1, 1]]
     assert find_items(PATH, "acc", samples, np.array([0.0])).values.tolist() == [[0, 0]]
 
@@ -58,7 +64,7 @@ def test_acc_norm_divides_by_the_characters_of_the_choice(write_requests):
 def test_a_loss_is_weighted_by_the_bytes_of_the_page(write_requests):
     documents = [{"page": "ä" * 10, "title": "x"}, {"page": "a" * 60, "title": "y"}]
     write_requests("task", documents, [1, 1], {"doc_to_target": "page"}, rolling=True)
-    samples = np.array([[-30, -50]], dtype=np.float32)
+    samples = sampled([[-30, -50]])
     items = find_items(PATH, "nats_per_byte", samples, np.array([80 / 80]))
     assert items.weights.tolist() == [20, 60]
     assert items.means.tolist() == [1.0]
@@ -69,15 +75,25 @@ def test_a_loss_is_weighted_by_the_bytes_of_the_page(write_requests):
     assert find_items(PATH, "nats_per_token", samples, np.array([80 / 6])).weights.tolist() == [3, 3]
 
 
+def test_one_request_an_item_is_right_if_greedy(write_requests):
+    write_requests("task", [{"target": " news"}] * 3, [1] * 3, {"doc_to_target": "target"})
+    greedy = [[True, False, False], [True, False, True]]
+    samples = sampled([[-1, -2, -3], [-1, -2, -3]], greedy)
+    items = find_items(PATH, "acc", samples, np.array([1 / 3, 2 / 3]))
+    assert items.values.tolist() == [[1, 0, 0], [1, 0, 1]]
+    assert items.weights.tolist() == [1, 1, 1]
+    assert "does not follow from the samples" in find_items(PATH, "acc", samples, np.array([1 / 3, 1 / 3]))
+
+
 def test_a_greedy_match_cannot_be_told_from_log_likelihoods(write_requests):
     write_requests("task", [{"target": " news"}] * 3, [1] * 3, {"doc_to_target": "target"})
-    samples = np.array([[-1, -2, -3]], dtype=np.float32)
+    samples = sampled([[-1, -2, -3]])
     assert list(candidate_scores(read_request_table(PATH), "acc", samples)) == []
-    assert "does not follow from the log-likelihoods" in find_items(PATH, "acc", samples, np.array([1 / 3]))
+    assert "does not follow from the samples" in find_items(PATH, "acc", samples, np.array([1 / 3]))
 
 
 def test_without_requests_or_samples_the_reason_is_given(write_requests):
-    samples = np.zeros((1, 4), dtype=np.float32)
+    samples = sampled([[0, 0, 0, 0]])
     assert "no requests file" in find_items(PATH, "acc", samples, np.array([1.0]))
     assert "without samples" in find_items(PATH, "acc", None, np.array([1.0]))
     write_requests("task", [{"gold": 0}], [2], {"doc_to_target": "gold"})

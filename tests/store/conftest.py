@@ -18,6 +18,7 @@ SCALARS = {
     "list<float32>": st.lists(st.integers(0, 2**32 - 1), max_size=8).map(
         lambda bits: np.array(bits, dtype="<u4").view("<f4")  # every bit pattern: payloads of NaN, -0.0, subnormals
     ),
+    "list<bool>": st.lists(st.booleans(), max_size=20).map(lambda flags: np.array(flags, dtype=bool)),
     "metrics": st.lists(
         st.fixed_dictionaries(
             {
@@ -43,7 +44,7 @@ def any_row(cell_id: str) -> st.SearchStrategy[dict]:
 def bits(value: object) -> object:
     """A value in a form whose equality is equality of bits (but for the payload of a float64 NaN)."""
     if isinstance(value, np.ndarray):
-        return value.astype("<f4").tobytes()
+        return value.dtype.kind, value.tobytes()
     if isinstance(value, dict):
         return {key: bits(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -75,6 +76,7 @@ def make_row() -> Callable[..., dict]:
     }
     values = {column.name: plausible.get(column.type) for column in COLUMNS}
     values["samples"] = np.array([-1.5, -0.0, np.nan, -np.inf], dtype="<f4")
+    values["greedy"] = np.array([True, True, False, False])
 
     def make(cell_id: str, status: str = "ok", **changes: object) -> dict:
         return {**values, "cell_id": cell_id, "status": status, **changes}

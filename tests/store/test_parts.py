@@ -132,12 +132,13 @@ def test_a_column_of_a_newer_release_is_refused_by_name(make_row, tmp_path):
 def test_a_column_an_older_release_lacked_is_null(make_row, tmp_path):
     path = tmp_path / "p.parquet"
     write_part([make_row(CELLS[0])], path, {})
-    older = pq.read_table(path).drop_columns(["quantize_seconds", "samples"])
+    older = pq.read_table(path).drop_columns(["quantize_seconds", "samples", "greedy"])
     pq.write_table(older.replace_schema_metadata({VERSION_KEY: "0"}), path)
     frame = read_part(path)
     assert frame.schema == polars_schema()
     assert frame["quantize_seconds"].to_list() == [None]
     assert frame["samples"].to_list() == [None]
+    assert part_rows(frame)[0]["greedy"] is None
 
 
 def test_a_missing_part_is_not_called_damaged(tmp_path):

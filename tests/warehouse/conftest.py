@@ -17,7 +17,10 @@ TASKS = {
 }
 SPECS = {"none16": ("none", 16, None, 16.0), "int4-b64": ("int", 4, "64", 4.25), "int3-b64": ("int", 3, "64", 3.25)}
 
-FILLERS = {"string": "-", "int32": 1, "int64": 1, "float64": 1.0, "float32": 1.0, "list<float32>": [], "metrics": []}
+FILLERS = {
+    "string": "-", "int32": 1, "int64": 1, "float64": 1.0, "float32": 1.0, "list<float32>": [], "list<bool>": None,
+    "metrics": [],
+}  # fmt: skip
 
 
 def make_row(model: str, spec: str, task: str, **changes: object) -> dict[str, object]:

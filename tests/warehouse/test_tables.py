@@ -34,9 +34,9 @@ def change(rows, model, spec, task, **changes):
 
 
 CRASH = {
-    "status": "crashed", "error": "killed by signal 11", "metrics": None, "samples": None, "n_items": None,
-    "n_tokens": None, "seconds": None, "quantize_seconds": None, "peak_memory_bytes": None, "bits_per_param": None,
-    "body_bits": None,
+    "status": "crashed", "error": "killed by signal 11", "metrics": None, "samples": None, "greedy": None,
+    "n_items": None, "n_tokens": None, "seconds": None, "quantize_seconds": None, "peak_memory_bytes": None,
+    "bits_per_param": None, "body_bits": None,
     "total_bits": None, "quantized_parameters": None, "parameters": None,
 }  # fmt: skip
 
@@ -179,13 +179,26 @@ def test_an_unreadable_part_is_named(plan, rows, write_parts, tmp_path):
 
 
 def test_samples_stay_in_the_parts_and_can_be_read_by_cell(rows, write_parts):
-    rows = [{**row, "samples": [-float(index), -0.5]} for index, row in enumerate(rows)]
+    rows = [
+        {**row, "samples": [-float(index), -0.5], "greedy": [index == 5, index == 2]} for index, row in enumerate(rows)
+    ]
     parts = write_parts(rows)
     wanted = [rows[5]["cell_id"], rows[2]["cell_id"]]
     found = read_samples(wanted, locate_cells(parts))
-    assert found.tolist() == [[-5.0, -0.5], [-2.0, -0.5]]
+    assert found.loglikelihoods.tolist() == [[-5.0, -0.5], [-2.0, -0.5]]
+    assert found.greedy.tolist() == [[True, False], [False, True]]
     view = samples(parts).filter(pl.col("cell_id") == wanted[0]).collect()
     assert view["samples"].to_list() == [[-5.0, -0.5]]
+    assert view["greedy"].to_list() == [[True, False]]
+
+
+def test_samples_without_greedy_are_still_samples(rows, write_parts):
+    rows = [
+        {**row, "samples": [-1.0, -0.5], "greedy": None if index else [True, False]} for index, row in enumerate(rows)
+    ]
+    found = read_samples([rows[0]["cell_id"], rows[1]["cell_id"]], locate_cells(write_parts(rows)))
+    assert found.loglikelihoods.tolist() == [[-1.0, -0.5]] * 2
+    assert found.greedy is None
 
 
 def test_cells_without_equal_samples_have_none(rows, write_parts):

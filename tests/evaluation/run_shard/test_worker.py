@@ -88,7 +88,8 @@ def test_a_good_day(evaluate):
     assert not state.open_starts
     row = rows["int4-b64", "ho_piqa"]
     assert (row["status"], row["error"], row["device"], row["n_items"]) == ("ok", None, "cpu", 6)
-    assert len(row["samples"]) == 12  # two choices for each item
+    assert len(row["samples"]) == len(row["greedy"]) == 12  # two choices for each item
+    assert rows["int4-b64", "ho_perplexity"]["greedy"] is None
     assert row["bits_per_param"] == 4.25
     assert row["peak_memory_bytes"] > 50e6
     assert rows["none16", "ho_piqa"]["body_bits"] == 16 * row["quantized_parameters"]
@@ -132,7 +133,7 @@ def test_a_passing_fault_fails_its_cell_alone(error, evaluate, monkeypatch):
     failed = by_name(state.failed)["int4-b64", "ho_perplexity"]
     assert failed["error"].startswith(type(error).__name__)
     assert failed["body_bits"] > 0
-    assert failed["metrics"] is failed["samples"] is failed["seconds"] is None
+    assert failed["metrics"] is failed["samples"] is failed["greedy"] is failed["seconds"] is None
 
 
 def test_a_cuda_error_gives_the_device_up(evaluate, monkeypatch):
