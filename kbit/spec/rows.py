@@ -20,7 +20,8 @@ class Column:
 
     name: str
     type: str
-    """string, int32, int64, float32, float64, list<float32>, list<bool>; metrics: list<struct<name, value, stderr, n>>."""
+    """string, int32, int64, float32, float64, list<float32>, list<bool>,
+    or metrics: list<struct<name, value, stderr, n>>."""
     description: str
     unit: str = ""
     null: str = "never"
