@@ -23,12 +23,6 @@ class Encoded(NamedTuple):
     continuation: list[int]
 
 
-def check_vocabulary(tokenizer: "PreTrainedTokenizerBase", name: str) -> None:
-    """UserError if there is nothing but special tokens: what transformers makes, silently, of a missing tokenizer."""
-    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
-        raise UserError(f"the tokenizer of model {name!r} has no vocabulary: its files (tokenizer.json) are missing")
-
-
 def prefix_token(tokenizer: "PreTrainedTokenizerBase", name: str) -> int:
     """The token that stands for an empty context: BOS, else EOS. UserError if the tokenizer has neither."""
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):

@@ -58,7 +58,7 @@ def build_requests(spec: dict, output: Path) -> None:
     UserError: the task's definition or data is broken or unknown, the tokenizer is missing, or a text cannot be scored.
     """
     from kbit.evaluation.requests_file import write_requests
-    from kbit.models.load import load_tokenizer
+    from kbit.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(spec["model"])
     write_requests(make_requests(spec, tokenizer), output)
@@ -66,11 +66,9 @@ def build_requests(spec: dict, output: Path) -> None:
 
 def make_requests(spec: dict, tokenizer: "PreTrainedTokenizerBase") -> Requests:
     """The requests of `RequestsSpec.to_json()`: texts by lm-eval's task object, tokens as lm-eval's HFLM makes them."""
-    from kbit.evaluation.encoding import check_vocabulary
     from kbit.evaluation.stored_task import describe_task
     from kbit.evaluation.task_objects import load_task
 
-    check_vocabulary(tokenizer, spec["model"]["name"])
     with TemporaryDirectory(prefix="kbit-task-") as scratch:
         task = load_task(spec["task"], Path(scratch))
         instances = build_instances(task, spec["task"]["item_limit"])

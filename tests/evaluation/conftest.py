@@ -8,7 +8,8 @@ import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kbit.evaluation.requests import Requests, build_requests, read_requests
-from kbit.models.load import load_model, load_tokenizer
+from kbit.models.load import load_model
+from kbit.models.tokenizer import load_tokenizer
 from kbit.spec.requests import REQUESTS_VERSION
 from kbit.spec.section import load_section
 from kbit.spec.tasks import TasksFile, resolve_task

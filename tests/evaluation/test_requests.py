@@ -170,18 +170,13 @@ def test_an_item_with_nothing_to_score_is_named(write_task, build, doc, part):
         build(write_task(docs=[*DOCS, doc]))
 
 
-@pytest.mark.parametrize(
-    ("model_type", "message"),
-    # transformers makes an empty tokenizer for the one and raises for the other
-    [("gpt_neox", "the tokenizer of model 'bare' has no vocabulary"), ("bloom", "model 'bare': no tokenizer could be")],
-)
-def test_a_missing_tokenizer_is_named(write_task, spec_of, tmp_path, model_type, message):
+def test_a_missing_tokenizer_is_named(write_task, spec_of, tmp_path):
     folder = tmp_path / "bare"
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt_neox"}))
     spec = spec_of(write_task(), "neox-32x2")
     spec["model"] = {**spec["model"], "name": "bare", "path": str(folder)}
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=r"model 'bare': .*bare holds no tokenizer"):
         build_requests(spec, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kbit.models.architectures import ARCHITECTURES, linears
-from kbit.models.load import DTYPES, load_model, load_tokenizer
+from kbit.models.load import DTYPES, load_model
+from kbit.models.tokenizer import load_tokenizer
 from kbit.spec.errors import UserError
 from kbit.spec.models import ModelEntry, resolve_model
 

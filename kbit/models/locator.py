@@ -1,0 +1,35 @@
+"""Where a model lies, in the words of transformers. Imports none of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kbit.spec.errors import UserError
+
+Locator = Mapping[str, object]
+"""`kbit.spec.models.Model.locator()`: name, and either path or hub_id with revision."""
+
+
+def find_source(locator: Locator) -> tuple[str, dict[str, object]]:
+    """What transformers calls the name or path, and the options that go with it: no network, no code of the model's.
+
+    UserError, naming the model: its folder is missing or holds no config.json.
+    """
+    options: dict[str, object] = {"local_files_only": True, "trust_remote_code": False}
+    if locator["path"] is None:
+        return str(locator["hub_id"]), {**options, "revision": locator["revision"]}
+    folder = Path(str(locator["path"]))
+    if not (folder / "config.json").is_file():
+        state = "holds no config.json" if folder.is_dir() else "is not a folder"
+        raise UserError(f"{describe(locator)}: {folder} {state} (path of the model in its data sheet)")
+    return str(folder), options
+
+
+def describe(locator: Locator) -> str:
+    return f"model {locator['name']!r}"
+
+
+def not_loadable(locator: Locator, what: str, error: Exception) -> UserError:
+    """The first line of what transformers says; its advice to go online does not apply here."""
+    place = locator["path"] or f"{locator['hub_id']} (revision {locator['revision']}, in the local hub cache)"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return UserError(f"{describe(locator)}: no {what} could be loaded from {place}: {lines[0]}")
