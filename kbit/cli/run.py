@@ -30,7 +30,10 @@ def run_study(study: Path, profile: Path, arguments: list[str]) -> int:
     if any(argument in PASS_THROUGH for argument in arguments):
         return subprocess.run(command, check=False).returncode
     check_runnable(plan)
-    with one_head():
+    with one_head() as earlier_died:
+        if earlier_died:
+            # Snakemake's own lock outlives a killed head; ours says that nobody holds it.
+            subprocess.run([*command, "--unlock", "--quiet", "all"], check=False, capture_output=True)
         return execute(plan, command)
 
 
@@ -45,21 +48,25 @@ def snakemake_command(study: Path, profile: Path, arguments: list[str]) -> list[
 
 
 @contextmanager
-def one_head() -> Iterator[None]:
-    """Hold the results folder: a second head would delete this one's Snakemake locks when it ends."""
+def one_head() -> Iterator[bool]:
+    """Hold the results folder; yields whether an earlier `kbit run` died while it held it.
+
+    A second head would delete this one's Snakemake locks when it ends, so it is refused.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
     with (RESULTS / ".kbit-run.lock").open("a+") as lock:
+        lock.seek(0)
+        holder = lock.read().strip()
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.seek(0)
-            raise UserError(
-                f"another `kbit run` holds {RESULTS.resolve()} ({lock.read().strip()}); wait for it or stop it"
-            ) from None
+            raise UserError(f"another `kbit run` holds {RESULTS}/ ({holder}); wait for it or stop it") from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
         lock.flush()
-        yield
+        yield bool(holder)
+        # Only a head that gets here has ended; the next one finds the name of one that died.
+        lock.truncate(0)
 
 
 def execute(plan: Plan, command: list[str]) -> int:

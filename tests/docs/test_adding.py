@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from workspace import Workspace, copy
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path.append(str(REPOSITORY / "tests/workflow"))
-
-from workspace import Workspace, copy  # noqa: E402
-
 GUIDES = sorted((REPOSITORY / "docs").glob("adding-*.md"))
 STEP = re.compile(r"^(?:(Create|Append to|Replace in) )?`([^`\n]+)`:$|^(Run):$", re.MULTILINE)
 BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -51,7 +48,18 @@ def test_there_is_a_guide_for_each_family():
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_guide_works_as_written(guide, tmp_path):
-    for name in ("Snakefile", "kbit", "workflow", "profiles", "config", "data/models", "data/tasks", "data/corpus", "tests", "pyproject.toml"):
+    for name in (
+        "Snakefile",
+        "kbit",
+        "workflow",
+        "profiles",
+        "config",
+        "data/models",
+        "data/tasks",
+        "data/corpus",
+        "tests",
+        "pyproject.toml",
+    ):
         copy(REPOSITORY / name, tmp_path / "clone" / name)
     workspace = Workspace(tmp_path / "clone")
     found = list(steps(guide.read_text()))

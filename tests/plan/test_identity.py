@@ -11,8 +11,20 @@ from kbit.plan.slices import slice_name
 from kbit.spec import cell, members
 from kbit.spec.quant import CONTROL, QuantSpec
 
-PYTHIA = {"name": "pythia", "family": "Pythia", "hub_id": "EleutherAI/pythia-70m", "revision": "a39f36b", "parameters": 70426624}
-LARGE = {"name": "large", "family": "Pythia", "hub_id": "EleutherAI/pythia-6.9b", "revision": "f27194", "parameters": 6857302016}
+PYTHIA = {
+    "name": "pythia",
+    "family": "Pythia",
+    "hub_id": "EleutherAI/pythia-70m",
+    "revision": "a39f36b",
+    "parameters": 70426624,
+}
+LARGE = {
+    "name": "large",
+    "family": "Pythia",
+    "hub_id": "EleutherAI/pythia-6.9b",
+    "revision": "f27194",
+    "parameters": 6857302016,
+}
 PIQA = {
     "name": "piqa",
     "kind": "zero-shot",
@@ -114,7 +126,9 @@ def test_a_cell_named_by_two_grids_is_planned_once(config):
 
 def test_adding_to_a_study_never_re_cuts_what_exists(config):
     before = {shard.part for shard in config.plan(models=[LARGE]).shards}
-    larger = STUDY | {"grids": [GRID | {"bits": [3, 4], "data_types": ["int", "float", "dynamic"], "exponent_bits": {3: [2], 4: [2]}}]}
+    larger = STUDY | {
+        "grids": [GRID | {"bits": [3, 4], "data_types": ["int", "float", "dynamic"], "exponent_bits": {3: [2], 4: [2]}}]
+    }
     after = {shard.part for shard in config.plan(models=[LARGE, PYTHIA], study=larger).shards}
     assert before < after
 

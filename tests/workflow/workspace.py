@@ -45,7 +45,8 @@ class Workspace:
     def write_models(self, names: dict[str, str]) -> None:
         """Write the data sheet; `names` maps the name shown to the key in MODELS."""
         entries = [
-            {"name": name, "family": MODELS[key][0], "path": f"../data/models/{MODELS[key][1]}"} for name, key in names.items()
+            {"name": name, "family": MODELS[key][0], "path": f"../data/models/{MODELS[key][1]}"}
+            for name, key in names.items()
         ]
         self.write_yaml("config/models.yaml", {"models": entries})
 
@@ -73,7 +74,9 @@ class Workspace:
 
     def call(self, *command: str, expect: int = 0) -> subprocess.CompletedProcess:
         """Run a command in the workspace with the workspace's own code."""
-        done = subprocess.run(command, cwd=self.root, env=self.environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment(), capture_output=True, text=True, check=False
+        )
         assert done.returncode == expect, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
