@@ -23,8 +23,8 @@ def quantized(model: PreTrainedModel, spec: QuantSpec) -> Iterator[Footprint]:
 
     The weights it came with are set aside, never written: quantized ones take their place in the layers' parameters, so
     going back copies nothing and loses no bit. Both exist at once. For the 16-bit control nothing changes.
-    UserError: a weight that cannot be quantized, by name, before the model is touched. RuntimeError: the model is
-    quantized already; it stays as it is.
+    UserError: a weight that cannot be quantized, by name, before the model is touched (UnsupportedError where only this
+    spec cannot take it). RuntimeError: the model is quantized already; it stays as it is.
     """
     if model in QUANTIZED_NOW:
         raise RuntimeError(f"the model is quantized already; leave that block before quantizing it as {spec.slug}")

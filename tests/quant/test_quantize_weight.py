@@ -7,7 +7,7 @@ import torch
 from kbit.kernels import ops
 from kbit.quant import quantize_weight
 from kbit.quant.codebooks import CODEBOOKS
-from kbit.spec.errors import UserError
+from kbit.spec.errors import UnsupportedError, UserError
 from kbit.spec.quant import CONTROL, QuantSpec
 
 
@@ -143,15 +143,16 @@ def test_16_bit_weights_keep_their_absmax(dtype: torch.dtype) -> None:
 def test_names_a_tensor_that_is_not_finite(data_type: str, bad: float) -> None:
     weight = torch.randn(8, 16)
     weight[3, 5:7] = bad
-    with pytest.raises(UserError, match=r"^h\.1\.mlp\.weight: 2 of 128 weights are NaN or infinite"):
+    with pytest.raises(UserError, match=r"^h\.1\.mlp\.weight: 2 of 128 weights are NaN or infinite") as caught:
         quantize_weight(weight, spec(data_type, 4, 2 if data_type == "float" else None), "h.1.mlp.weight")
+    assert not isinstance(caught.value, UnsupportedError)  # no spec could take it: the model is broken
 
 
 def test_names_a_tensor_whose_absmax_overflows() -> None:
     weight = torch.full((2, 4), 65_519.0)
     assert quantize_weight(weight, spec("int", 4), "w").max() == 65_504  # the nearest fp16
     with pytest.raises(
-        UserError, match=r"^w: its largest weight has magnitude 70000, but an absmax is stored as float16, which"
+        UnsupportedError, match=r"^w: its largest weight has magnitude 70000, but an absmax is stored as float16, which"
     ):
         quantize_weight(weight + 4481, spec("int", 4), "w")
     assert quantize_weight((weight + 4481).bfloat16(), spec("int", 4), "w").max() == torch.tensor(70_000).bfloat16()

@@ -182,6 +182,26 @@ def test_a_spec_that_cannot_be_quantized_leaves_a_row_for_each_task(error, statu
     assert rows["none16", "ho_piqa"]["status"] == "ok"
 
 
+def test_a_weight_beyond_an_absmax_makes_its_specs_unsupported_and_no_other(evaluate, monkeypatch):
+    real = bench.load_model
+
+    def load_with_a_large_weight(*arguments):
+        model = real(*arguments)
+        with torch.no_grad():
+            model.gpt_neox.layers[1].mlp.dense_h_to_4h.weight[0, 0] = 70_000.0
+        return model
+
+    monkeypatch.setattr(bench, "load_model", load_with_a_large_weight)
+    rows = by_name(evaluate().rows)
+    assert {name: row["status"] for name, row in rows.items()} == {
+        (spec, task): status
+        for spec, status in (("none16", "ok"), ("int4-b64", "unsupported"))
+        for task in ("ho_piqa", "ho_perplexity")
+    }
+    error = rows["int4-b64", "ho_piqa"]["error"]
+    assert "gpt_neox.layers.1.mlp.dense_h_to_4h.weight: its largest weight has magnitude 70000" in error
+
+
 def test_a_collapsed_model_is_a_result(evaluate, monkeypatch):
     real = bench.load_model
 
