@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, model_validator
 
+from kbit.spec.definition import drawn_in, read_definition
 from kbit.spec.digest import digest_file, digest_json
 from kbit.spec.errors import UserError
 from kbit.spec.section import Section
@@ -58,7 +58,7 @@ class Task:
     item_limit: int | None
     """Score the first so many items; None scores all."""
     definition: str
-    """Digest of the local YAML and data, or lm-eval's name and version with the data set's revision."""
+    """Digest of the local YAML, its data and what it draws in, or lm-eval's name and version with the data's revision."""
     yaml_file: Path | None
     data_files: tuple[Path, ...]
 
@@ -104,27 +104,20 @@ def resolve_task(entry: TaskEntry, item_limit: int | None, tasks_file: Path) -> 
             raise UserError(
                 f"task {entry.name!r}: no file {file} (yaml_file and data_files of the task in {tasks_file})"
             )
-    check_definition(entry, files[0])
+    definition = read_definition(entry.name, files[0])
+    name = definition.content.get("task") if isinstance(definition.content, dict) else None
+    if name != entry.name:
+        raise UserError(f"task {entry.name!r}: {files[0]} defines {name!r}; both names must be the same")
     for file in files[1:]:
         check_json_lines(entry, file)
-    return Task(entry, item_limit, digest_json([digest_file(file) for file in files]), files[0], tuple(files[1:]))
+    identity = identify(files, drawn_in(entry.name, definition))
+    return Task(entry, item_limit, identity, files[0], tuple(files[1:]))
 
 
-class DefinitionLoader(yaml.SafeLoader):
-    """Reads a task YAML without running its !function tags."""
-
-
-DefinitionLoader.add_constructor("!function", lambda _loader, node: f"!function {node.value}")
-
-
-def check_definition(entry: TaskEntry, file: Path) -> None:
-    try:
-        definition = yaml.load(file.read_text(encoding="utf-8"), DefinitionLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"task {entry.name!r}: {file} is not YAML: {' '.join(str(error).split())}") from None
-    name = definition.get("task") if isinstance(definition, dict) else None
-    if name != entry.name:
-        raise UserError(f"task {entry.name!r}: {file} defines {name!r}; both names must be the same")
+def identify(files: list[Path], further: list[Path]) -> str:
+    """Digest of a local task: its YAML and data, and whatever else its YAML draws in."""
+    own = [digest_file(file) for file in files]
+    return digest_json([*own, [digest_file(file) for file in further]] if further else own)
 
 
 def check_json_lines(entry: TaskEntry, file: Path) -> None:
