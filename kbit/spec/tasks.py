@@ -58,7 +58,7 @@ class Task:
     item_limit: int | None
     """Score the first so many items; None scores all."""
     definition: str
-    """Digest of the local YAML, its data and what it draws in, or lm-eval's name and version with the data's revision."""
+    """Digest of the local YAML, its data and what it draws in; or of lm-eval's name and the data set's revision."""
     yaml_file: Path | None
     data_files: tuple[Path, ...]
 
