@@ -1,6 +1,5 @@
 """A mistake in a study ends in one line that names the value, what is accepted and where it is set."""
 
-import hashlib
 import json
 import struct
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kbit.spec.digest import digest_json
 from kbit.spec.errors import UserError
 from kbit.spec.grid import GridConfig
 from kbit.spec.study import StudyConfig, load_study
@@ -256,51 +254,6 @@ def test_broken_task_definition(folder, text, line):
 def test_functions_of_a_task_definition_are_not_run(folder):
     (folder / "toy.yaml").write_text("task: toy\nprocess_results: !function toy.score\n", encoding="utf-8")
     assert load_study(folder / "study.yaml").tasks[0].name == "toy"
-
-
-def toy_identity(folder):
-    return load_study(folder / "study.yaml").tasks[0].identity
-
-
-def test_a_task_of_yaml_and_data_is_identified_by_these_two(folder):
-    (folder / "toy.py").write_text("score = 1\n", encoding="utf-8")
-    files = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("toy.yaml", "toy.jsonl")]
-    assert toy_identity(folder) == digest_json([digest_json(files), "1.0", None])
-
-
-@pytest.mark.parametrize("tag", ["score.right", "rules.score.right"])
-def test_the_file_of_a_function_is_part_of_the_task(folder, tag):
-    file = folder / f"{tag.rpartition('.')[0].replace('.', '/')}.py"
-    (folder / "toy.yaml").write_text(f"task: toy\nmetric_list:\n- metric: !function {tag}\n", encoding="utf-8")
-    missing = toy_identity(folder)  # then lm-eval looks for an installed module
-    file.parent.mkdir(exist_ok=True)
-    file.write_text("def right(items): return 1\n", encoding="utf-8")
-    first = toy_identity(folder)
-    file.write_text("def right(items): return 0 # \n", encoding="utf-8")
-    assert len({missing, first, toy_identity(folder)}) == 3
-    file.write_text("def right(items): return 1\n", encoding="utf-8")
-    assert toy_identity(folder) == first
-
-
-def test_an_included_file_is_part_of_the_task_with_its_functions(folder):
-    (folder / "common").mkdir()
-    (folder / "toy.yaml").write_text("task: toy\ninclude: common/base.yaml\n", encoding="utf-8")
-    assert mistake(folder) == "task 'toy': no file common/base.yaml (include of toy.yaml)"
-    base, function = folder / "common" / "base.yaml", folder / "common" / "score.py"
-    function.write_text("def right(doc): return 1\n", encoding="utf-8")
-    identities = set()
-    # The second one includes its includer, which lm-eval refuses when the requests are built.
-    for text in (
-        "process_results: !function score.right",
-        "include: ../toy.yaml\nprocess_results: !function score.right",
-    ):
-        base.write_text(text, encoding="utf-8")
-        identities.add(toy_identity(folder))
-    function.write_text("def right(doc): return 1 + 1\n", encoding="utf-8")
-    identities.add(toy_identity(folder))
-    assert len(identities) == 3
-    base.write_text("include: [", encoding="utf-8")
-    assert mistake(folder).startswith("task 'toy': common/base.yaml is not YAML: ")
 
 
 def test_study_is_frozen(folder):
