@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -74,11 +75,11 @@ def execute(plan: Plan, command: list[str]) -> int:
     print(f"{shlex.join(command)}", flush=True)
     log = study_folder(plan.study.name) / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    started = time.time()
     with log.open("w") as stream:
         code = watch(plan, command, stream)
     if code != 0:
-        explain_failure(log)
-        return code
+        return explain_failure(code, started, log)
     if "Nothing to be done" in log.read_text():
         print("Nothing to be done: every cell of the study, its tables and its report are up to date.")
     if report_path(plan.study.name).exists():
@@ -102,15 +103,18 @@ def watch(plan: Plan, command: list[str], stream: TextIO) -> int:
         raise
 
 
-def explain_failure(log: Path) -> None:
-    """The one-line causes that the failed jobs left in their logs, else the end of Snakemake's output."""
-    lines = log.read_text().splitlines()
-    causes = []
-    for line in lines:
-        if line.strip().startswith("log: "):
-            job_log = Path(line.strip().removeprefix("log: ").split(" (check")[0])
-            if job_log.is_file():
-                causes += [text for text in job_log.read_text().splitlines() if text.startswith("kbit: ")]
-    for cause in dict.fromkeys(causes or lines[-15:]):
-        print(cause, file=sys.stderr)
-    print(f"The run stopped; finished cells are kept. Log: {log}", file=sys.stderr)
+def explain_failure(code: int, started: float, log: Path) -> int:
+    """Say why a run stopped; returns its exit code.
+
+    Mistakes of the user, which jobs leave as one line each in their logs, are shown as they are, and the code is 2;
+    for anything else the end of Snakemake's output is shown.
+    """
+    logs = [path for path in (RESULTS / "logs").rglob("*.log") if path.stat().st_mtime >= started]
+    mistakes = [line for path in sorted(logs) for line in path.read_text().splitlines() if line.startswith("kbit: ")]
+    for line in dict.fromkeys(mistakes):
+        print(line, file=sys.stderr)
+    if mistakes:
+        return 2
+    print("\n".join(log.read_text().splitlines()[-15:]), file=sys.stderr)
+    print(f"The run stopped; finished cells are kept. All of Snakemake's output: {log}", file=sys.stderr)
+    return code

@@ -7,15 +7,20 @@ from rich.table import Table
 from kbit.plan.plan import Plan
 from kbit.store.paths import fits_path
 
+LAST_HEADING = "gap to runner-up"
+WIDTH = 140
+
 
 def print_verdict(plan: Plan) -> None:
-    """Print the verdict table of a finished study."""
+    """Print the verdict table of a finished study; what left a family undetermined is said in its report."""
     from kbit.scaling import verdict_table
 
     table = Table(title=f"{plan.study.config.title}: best k at a fixed number of total model bits")
     rows = verdict_table(pl.read_parquet(fits_path(plan.study.name)))
     for heading in rows[0] if rows else ():
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True, overflow="ellipsis" if heading == LAST_HEADING else "fold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    # A pipe has no width of its own; 80 columns would fold every number.
+    Console(width=console.width if console.is_terminal else WIDTH).print(table)

@@ -72,8 +72,8 @@ pipeline_tag: text-generation
 
 # {name}
 
-A {type(model).__name__} of width {recipe.width} and {recipe.layers} layers, trained from scratch on the public-domain corpus
-in `data/corpus/`. It exists to be quantized; its text is not worth reading.
+A {type(model).__name__} of width {recipe.width} and {recipe.layers} layers, trained from scratch on the public-domain
+corpus in `data/corpus/`. It exists to be quantized; its text is not worth reading.
 
 | | |
 |---|---|

@@ -89,7 +89,15 @@ def metrics(model: SyntheticModel, spec: QuantSpec, task: str) -> list[dict[str,
     return [{"name": "acc", "value": accuracy, "stderr": 0.02, "n": 300}]
 
 
-FILLERS = {"string": "-", "int32": 1, "int64": 1, "float64": 1.0, "list<float32>": [], "metrics": []}
+FILLERS = {
+    "string": "-",
+    "int32": 1,
+    "int64": 1,
+    "float64": 1.0,
+    "list<float32>": [],
+    "list<bool>": None,
+    "metrics": [],
+}
 
 
 def make_row(model: SyntheticModel, spec: QuantSpec, task: str) -> dict[str, object]:

@@ -19,7 +19,7 @@ def start(workspace):
         env=workspace.environment(),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
 

@@ -108,9 +108,22 @@ def test_a_truncated_part_is_named_with_the_command_that_drops_it(workspace):
     before = workspace.evaluations()
     part = workspace.parts()[0]
     part.write_bytes(part.read_bytes()[:-100])
-    done = workspace.run(expect=1)
-    name = str(part.relative_to(workspace.root))
-    assert f"rm {name}" in done.stderr
+    (line,) = workspace.run(expect=2).stderr.splitlines()
+    assert f"`rm {part.relative_to(workspace.root)}`" in line
     part.unlink()
     workspace.run()
+    assert workspace.evaluations() == before
+
+
+def test_a_weight_that_is_not_a_number_is_named(workspace):
+    from safetensors.numpy import load_file, save_file
+
+    before = workspace.evaluations()
+    path = workspace.root / "data/models/gpt2-32x2/model.safetensors"
+    weights = load_file(path)
+    weights["transformer.h.1.mlp.c_fc.weight"][3, 5] = float("nan")
+    save_file(weights, path, metadata={"format": "pt"})
+    workspace.write_study(models=["a", "b", "c"])
+    (line,) = workspace.run(expect=2).stderr.splitlines()
+    assert "transformer.h.1.mlp.c_fc.weight" in line
     assert workspace.evaluations() == before
