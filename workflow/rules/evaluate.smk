@@ -10,22 +10,18 @@ The content of every input is in the key, so only a missing part is ever evaluat
 """
 
 
-def shard_of(wildcards):
-    return SHARDS[f"results/parts/{wildcards.model}/{wildcards.slice}.{wildcards.key}.parquet"]
-
-
 rule evaluate:
     input:
         shard=ancient("results/shards/{model}/{slice}.{key}.json"),
-        requests=lambda wildcards: ancient([str(path) for path in shard_of(wildcards).requests]),
+        requests=lambda wildcards: ancient([str(path) for path in PLAN.shard(**wildcards).requests]),
     output:
         "results/parts/{model}/{slice}.{key}.parquet",
     log:
         "results/logs/evaluate/{model}/{slice}.{key}.log",
-    threads: lambda wildcards: shard_resources(shard_of(wildcards)).threads
+    threads: lambda wildcards: shard_resources(PLAN.shard(**wildcards)).threads
     resources:
-        gpu=lambda wildcards: shard_resources(shard_of(wildcards)).gpus,
-        mem_mb=lambda wildcards, attempt: shard_resources(shard_of(wildcards)).mem_mb * attempt,
-        runtime=lambda wildcards, attempt: shard_resources(shard_of(wildcards)).minutes * attempt,
+        gpu=lambda wildcards: shard_resources(PLAN.shard(**wildcards)).gpus,
+        mem_mb=lambda wildcards, attempt: shard_resources(PLAN.shard(**wildcards)).mem_mb * attempt,
+        runtime=lambda wildcards, attempt: shard_resources(PLAN.shard(**wildcards)).minutes * attempt,
     shell:
-        "{KBIT} run-shard {input.shard:q} --part {output:q} --threads {threads} 2> {log:q}"
+        "kbit run-shard {input.shard:q} --part {output:q} --threads {threads} 2> {log:q}"

@@ -16,5 +16,7 @@ rule fit:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        study=STUDY_FILE,
     shell:
-        "{KBIT} fit {STUDY_FILE:q} 2> {log:q}"
+        "kbit fit {params.study:q} 2> {log:q}"

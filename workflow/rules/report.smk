@@ -17,5 +17,7 @@ rule report:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        study=STUDY_FILE,
     shell:
-        "{KBIT} report {STUDY_FILE:q} 2> {log:q}"
+        "kbit report {params.study:q} 2> {log:q}"

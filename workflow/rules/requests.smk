@@ -17,4 +17,4 @@ rule build_requests:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     shell:
-        "{KBIT} build-requests {input:q} --output {output:q} 2> {log:q}"
+        "kbit build-requests {input:q} --output {output:q} 2> {log:q}"

@@ -10,38 +10,37 @@ out   results/retrain/models/{recipe}/    a checkpoint folder like data/models/{
 
 from kbit.models.recipes import RECIPES
 
-RETRAINED = "results/retrain"
 RECIPE_NAMES = list(RECIPES)
 
 
 rule retrain_models:
     input:
-        expand(f"{RETRAINED}/models/{{recipe}}/model.safetensors", recipe=RECIPE_NAMES),
+        expand("results/retrain/models/{recipe}/model.safetensors", recipe=RECIPE_NAMES),
 
 
 rule retrain_tasks:
     input:
-        f"{RETRAINED}/tasks/ho_perplexity.jsonl",
+        "results/retrain/tasks/ho_perplexity.jsonl",
 
 
 rule train:
     output:
-        f"{RETRAINED}/models/{{recipe}}/model.safetensors",
-    wildcard_constraints:
-        recipe="|".join(RECIPE_NAMES),
+        "results/retrain/models/{recipe}/model.safetensors",
     log:
         "results/logs/train/{recipe}.log",
+    wildcard_constraints:
+        recipe="|".join(RECIPE_NAMES),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=120,
     shell:
-        "OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE nice {KBIT} train {wildcards.recipe} --output {RETRAINED}/models > {log:q} 2>&1"
+        "OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE nice kbit train {wildcards.recipe} --output results/retrain/models > {log:q} 2>&1"
 
 
 rule build_tasks:
     output:
-        f"{RETRAINED}/tasks/ho_perplexity.jsonl",
+        "results/retrain/tasks/ho_perplexity.jsonl",
     log:
         "results/logs/build_tasks.log",
     threads: 1
@@ -49,4 +48,4 @@ rule build_tasks:
         mem_mb=2000,
         runtime=30,
     shell:
-        "{KBIT} build-tasks --output {RETRAINED}/tasks > {log:q} 2>&1"
+        "kbit build-tasks --output results/retrain/tasks > {log:q} 2>&1"

@@ -8,7 +8,7 @@ out   results/studies/{study}/tables/*.parquet    cells, scores, points, models
 
 rule build_tables:
     input:
-        list(SHARDS),
+        PARTS,
     output:
         PLAN.stamp,
         [tables_folder(STUDY) / f"{table}.parquet" for table in ("cells", "scores", "points", "models")],
@@ -18,5 +18,7 @@ rule build_tables:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        study=STUDY_FILE,
     shell:
-        "{KBIT} build-tables {STUDY_FILE:q} 2> {log:q}"
+        "kbit build-tables {params.study:q} 2> {log:q}"
