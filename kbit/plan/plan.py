@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from kbit import __version__
 from kbit.plan.cells import expand_cells
 from kbit.plan.shards import Shard, cut_shards
 from kbit.spec.cell import Cell
@@ -31,13 +32,12 @@ class Plan:
 
     @cached_property
     def key(self) -> str:
-        """Digest of all parts and of how the study presents them (names, families, title), 12 hex digits."""
+        """Digest of all parts, of how the study presents them, and of the version of this software, 12 hex digits."""
         config = self.study.config
         presented = [[model.name, model.family, model.model_id, model.tokens_seen] for model in self.study.models]
         tasks = [task.entry.model_dump(mode="json", exclude={"items", "tokens_per_item"}) for task in self.study.tasks]
-        return digest_json(
-            [sorted(str(shard.part) for shard in self.shards), presented, tasks, config.name, config.title]
-        )[:12]
+        parts = sorted(str(shard.part) for shard in self.shards)
+        return digest_json([parts, presented, tasks, config.name, config.title, __version__])[:12]
 
     def shard(self, model: str, slice: str, key: str) -> Shard:  # noqa: A002 - Snakemake's wildcards, by name
         """The shard of a part, by the wildcards of its path."""
