@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -18,8 +19,8 @@ from kbit.plan.plan import Plan, check_runnable, plan_study
 from kbit.spec.errors import UserError
 from kbit.store.paths import RESULTS, report_path, study_folder
 
-PASS_THROUGH = ("-n", "--dry-run", "--dryrun", "--unlock", "--lint", "--dag", "--rulegraph", "--summary", "--touch")
-"""Arguments with which Snakemake executes nothing: its output is shown as it is."""
+EXECUTES_NOTHING = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|unlock|lint|dag|rulegraph|summary|touch)")
+"""Arguments with which Snakemake executes no job: its output is shown as it is."""
 
 
 def run_study(study: Path, profile: Path, arguments: list[str]) -> int:
@@ -28,7 +29,7 @@ def run_study(study: Path, profile: Path, arguments: list[str]) -> int:
     if not profile.is_dir():
         raise UserError(f"no profile folder {profile} (--profile); this project ships profiles/local")
     command = snakemake_command(study, profile, arguments)
-    if any(argument in PASS_THROUGH for argument in arguments):
+    if any(map(EXECUTES_NOTHING.fullmatch, arguments)):
         return subprocess.run(command, check=False).returncode
     check_runnable(plan)
     with one_head() as earlier_died:
