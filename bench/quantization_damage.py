@@ -26,6 +26,7 @@ DATA_TYPES = ("int", "float", "dynamic", "quantile")
 BLOCK_SIZES = (64, 1024)
 EXPONENT_BITS = {8: 4, 5: 3, 4: 2, 3: 2}
 """ceil(k / 2), the paper's appendix C.4."""
+NEARLY_FREE = 0.002
 SIZES = [name for name, recipe in RECIPES.items() if recipe.architecture == "neox"]
 MODELS = Path("data/models")
 RESULTS = Path("bench/results/quantization_damage.json")
@@ -46,13 +47,13 @@ def measure(name: str) -> list[dict[str, object]]:
     model, tokenizer = load_model(locator, "float32", "cpu"), load_tokenizer(locator)
     text = torch.from_numpy(tokenize_runs(tokenizer, read_runs("test")))[: WINDOWS * CONTEXT_TOKENS + 1]
     control = held_out_loss(model, text)
-    rows = [{"model": name, "spec": "none16", "loss": control, "increase": 0.0}]
+    rows = [{"model": name, "spec": "none16", "bits": 16, "loss": control, "increase": 0.0}]
     for bits, data_type, block_size in product(BITS, DATA_TYPES, BLOCK_SIZES):
         exponent_bits = EXPONENT_BITS[bits] if data_type == "float" else None
         spec = QuantSpec(data_type=data_type, bits=bits, exponent_bits=exponent_bits, block_size=block_size)
         with quantized(model, spec):
             loss = held_out_loss(model, text)
-        rows.append({"model": name, "spec": spec.slug, "loss": loss, "increase": loss - control})
+        rows.append({"model": name, "spec": spec.slug, "bits": bits, "loss": loss, "increase": loss - control})
     return rows
 
 
@@ -68,6 +69,8 @@ def document(rows: list[dict[str, object]]) -> str:
         "family costs: the increase of the loss, in nats per token, on",
         f"{WINDOWS * CONTEXT_TOKENS:,} tokens of held-out text (the test split). float has ceil(k/2) exponent bits.",
         "Written by `python bench/quantization_damage.py`.",
+        "",
+        eight_bit_sentence(rows),
     ]
     for block_size in BLOCK_SIZES:
         heads = [f"{data_type} {bits}" for bits, data_type in product(BITS, DATA_TYPES)]
@@ -80,6 +83,16 @@ def document(rows: list[dict[str, object]]) -> str:
             ]
             lines.append(f"| {name} | {loss[name]:.4f} | {' | '.join(values)} |")
     return "\n".join(lines) + "\n"
+
+
+def eight_bit_sentence(rows: list[dict[str, object]]) -> str:
+    """Which 8-bit specs are not nearly free, named one by one."""
+    eight = [row for row in rows if row["bits"] == 8]
+    costly = [f"{row['spec']} on {row['model']}" for row in eight if row["increase"] > NEARLY_FREE]
+    listed = f"; these cost more: {', '.join(costly)}" if costly else ""
+    return (
+        f"Of {len(eight)} measurements at 8 bits, {len(eight) - len(costly)} cost at most {NEARLY_FREE} nats{listed}."
+    )
 
 
 def slug_of(bits: int, data_type: str, block_size: int) -> str:
