@@ -1,0 +1,28 @@
+"""The whole paper study is planned without torch, lm-eval or data frames, by kbit and by Snakemake."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STUDY = str(ROOT / "config/paper.yaml")
+HEAVY = {"torch", "transformers", "lm_eval", "datasets", "polars", "pyarrow"}
+COMMANDS = {
+    "kbit plan": ["kbit.cli", "plan", "--json", STUDY],
+    "snakemake -n": ["snakemake", "-n", "--quiet", "all", "-s", str(ROOT / "Snakefile"), "--config", f"study={STUDY}"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_planning_the_paper_imports_nothing_heavy(name, tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", *COMMANDS[name]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "kbit.plan.plan" in imported
+    assert not HEAVY & imported
+    # 33 models; the count of cells is worked out by hand in tests/spec.
+    assert re.search(r'"cells": 37970|evaluate +1753', done.stdout + done.stderr)
