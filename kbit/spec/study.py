@@ -149,8 +149,3 @@ def select_tasks(config: StudyConfig, path: Path) -> tuple[Task, ...]:
         entry, tasks_file = entries[choice.name]
         tasks.append(resolve_task(entry, choice.item_limit or config.item_limit, tasks_file))
     return tuple(tasks)
-
-
-def unbuilt_options(specs: Iterable) -> list[str]:
-    """What the specs ask for that this release can plan but not evaluate."""
-    return sorted({option for spec in specs for option in spec.unbuilt})

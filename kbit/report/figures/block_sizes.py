@@ -6,13 +6,8 @@ from kbit.report.points import ANY_RULE, HALF, MAIN_TEXT
 
 
 def caption(view: View) -> str:
-    drawn = (
-        "The metric itself"
-        if view.quantity == "value"
-        else "What quantization costs a model: its metric minus that of the same model at 16 bits"
-    )
     return (
-        f"{drawn}, one curve per block size, against log₂ {ACCOUNTINGS[view.accounting]} ({view.better}). "
+        f"{view.drawn}, one curve per block size, against log₂ {ACCOUNTINGS[view.accounting]} ({view.better}). "
         "A smaller block follows the weights more closely and stores more scales: 16/B bits per weight, 0.25 at 64 and "
         "0.016 at 1024, which the axis counts."
     )

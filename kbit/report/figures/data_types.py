@@ -5,13 +5,8 @@ from kbit.report.figures.marks import curves
 
 
 def caption(view: View) -> str:
-    drawn = (
-        "The metric itself"
-        if view.quantity == "value"
-        else "What quantization costs a model: its metric minus that of the same model at 16 bits"
-    )
     return (
-        f"{drawn}, for every codebook at the same precision and block size, against log₂ "
+        f"{view.drawn}, for every codebook at the same precision and block size, against log₂ "
         f"{ACCOUNTINGS[view.accounting]} ({view.better}). The curves of one panel differ in the values of their "
         "codebook alone; float is named with its exponent bits E. The vertical axes of the two precisions differ."
     )

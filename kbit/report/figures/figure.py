@@ -52,6 +52,13 @@ class View:
         return "accuracy minus 16 bits" if self.metric == "accuracy" else "loss above 16 bits, nats per byte"
 
     @property
+    def drawn(self) -> str:
+        """What the vertical axis shows, as a caption begins."""
+        if self.quantity == "value":
+            return "The metric itself"
+        return "What quantization costs a model: its metric minus that of the same model at 16 bits"
+
+    @property
     def better(self) -> str:
         return "higher is better" if self.metric == "accuracy" else "lower is better"
 
