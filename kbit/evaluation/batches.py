@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from kbit.evaluation.requests import Requests
+from kbit.models.inputs import ModelInputs
 from kbit.spec.errors import UserError
 
 PADDING = 0
@@ -32,8 +33,7 @@ class Window:
 class Batch:
     """Sequences of one forward pass, on the model's device."""
 
-    inputs: torch.Tensor
-    """int64 [rows, longest], padded to the right."""
+    inputs: ModelInputs
     positions: torch.Tensor
     """int64 [n]: positions whose prediction is scored, in the flattened inputs."""
     targets: torch.Tensor
@@ -96,7 +96,7 @@ def make_batch(windows: list[Window], device: torch.device) -> Batch:
     ends = [row * longest + length for row, length in enumerate(lengths)]
     positions = [np.arange(end - len(window.targets), end) for end, window in zip(ends, windows, strict=True)]
     return Batch(
-        inputs=torch.from_numpy(inputs).to(device),
+        inputs=ModelInputs(torch.from_numpy(inputs).to(device)),
         positions=torch.from_numpy(np.concatenate(positions)).to(device),
         targets=torch.from_numpy(np.concatenate([window.targets for window in windows])).to(device),
         owners=np.repeat([window.request for window in windows], [len(window.targets) for window in windows]),

@@ -9,15 +9,14 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from transformers import PreTrainedModel
 
 from kbit.evaluation.cell_rows import cell_row
-from kbit.evaluation.evaluate import TaskResult, evaluate_task
+from kbit.evaluation.evaluate import TaskResult, evaluate_tasks
 from kbit.evaluation.faults import describe, is_device_error, is_out_of_memory, is_passing
 from kbit.evaluation.provenance import peak_memory_bytes, provenance, utc_now
 from kbit.evaluation.requests import Requests, read_requests
-from kbit.models.load import load_model
-from kbit.models.quantized import quantized
+from kbit.models.engine import Engine
+from kbit.models.open_engine import open_engine
 from kbit.spec.errors import UnsupportedError, UserError, choice_error
 from kbit.spec.footprint import Footprint
 from kbit.spec.quant import QuantSpec
@@ -39,13 +38,26 @@ def evaluate_job(job: dict) -> None:
     torch.set_num_threads(job["threads"])
     torch.set_num_interop_threads(1)
     device = choose_device(job["device"])
-    model = load_model(read_locator(shard.model), shard.dtype, str(device))
-    source = provenance(job["threads"], device_name(device))
+    engine = open_engine(read_locator(shard.model), shard.dtype, str(device), job["trust_remote_code"])
+    source = {
+        **provenance(job["threads"], device_name(device)),
+        **engine_columns(engine),
+        "trust_remote_code": job["trust_remote_code"],
+    }
     cells = {cell.cell_id: cell for cell in shard.cells}
     with JournalWriter(Path(job["journal"])) as journal:
-        bench = Bench(shard, model, device, source, journal)
+        bench = Bench(shard, engine, source, journal)
         for spec, group in groupby((cells[cell_id] for cell_id in job["cells"]), key=lambda cell: cell.spec):
             bench.evaluate_spec(spec, list(group))
+
+
+def engine_columns(engine: Engine) -> dict[str, object]:
+    return {
+        "architecture": engine.config.model_type,
+        "prefix_sharing": engine.shares_prefixes,
+        "placement": engine.placement,
+        "gpus": engine.gpus,
+    }
 
 
 def choose_device(name: str) -> torch.device:
@@ -73,17 +85,9 @@ def read_locator(model: str) -> dict:
 class Bench:
     """Evaluates cells on a model; every cell leaves a start and a row in the journal."""
 
-    def __init__(
-        self,
-        shard: ShardFile,
-        model: PreTrainedModel,
-        device: torch.device,
-        source: dict[str, object],
-        journal: JournalWriter,
-    ) -> None:
+    def __init__(self, shard: ShardFile, engine: Engine, source: dict[str, object], journal: JournalWriter) -> None:
         self.shard = shard
-        self.model = model
-        self.device = device
+        self.engine = engine
         self.source = source
         self.journal = journal
         self._requests: dict[tuple[str, str], Requests] = {}
@@ -95,18 +99,20 @@ class Bench:
         began = perf_counter()
         with ExitStack() as stack:
             try:
-                footprint = stack.enter_context(quantized(self.model, spec))
+                footprint = stack.enter_context(self.engine.quantized(spec))
             except UnsupportedError as error:
-                self.write_all(cells, "unsupported", started_at, error)
+                self.write_all(cells, "unsupported", started_at, {"error": describe(error)})
                 return
             except (OSError, RuntimeError, MemoryError) as error:
-                if not is_passing(error):
-                    raise
-                self.write_all(cells, "failed", started_at, error)
+                self.fail(cells, started_at, {}, error)
                 return
             values = {**footprint_columns(footprint), "quantize_seconds": perf_counter() - began}
-            for cell in cells:
-                self.evaluate_cell(cell, started_at if cell is cells[0] else self.start(cell), values)
+            for group in self.groups(cells):
+                self.evaluate_cells(group, started_at if group[0] is cells[0] else self.start(group[0]), values)
+
+    def groups(self, cells: Sequence[ShardCell]) -> list[list[ShardCell]]:
+        """Cells of one spec that are scored together: all where a pass over the weights is dear, else each alone."""
+        return [list(cells)] if self.engine.streams else [[cell] for cell in cells]
 
     def start(self, cell: ShardCell) -> str:
         """Note the start of a cell in the journal; returns its time."""
@@ -114,33 +120,36 @@ class Bench:
         self.journal.start(cell.cell_id, {**self.source, "started_at": started_at})
         return started_at
 
-    def evaluate_cell(self, cell: ShardCell, started_at: str, values: dict[str, object]) -> None:
-        """Score one task on the quantized model and write the row."""
+    def evaluate_cells(self, cells: Sequence[ShardCell], started_at: str, values: dict[str, object]) -> None:
+        """Score tasks on the quantized model and write their rows."""
         began = perf_counter()
         try:
-            result, token_budget = self.score(cell)
+            results, token_budget = self.score(cells)
         except (OSError, RuntimeError, MemoryError) as error:
-            if not is_passing(error):
-                raise
-            self.write(cell, "failed", started_at, {**values, "error": describe(error)})
-            if is_device_error(error):
-                raise DeviceLostError(describe(error)) from error
+            self.fail(cells, started_at, values, error)
             return
-        status = "collapsed" if result.collapsed else "ok"
-        error = "the model's logits are not finite" if result.collapsed else None
-        outcome = {**result_columns(result), "token_budget": token_budget, "error": error}
-        self.write(cell, status, started_at, {**values, **outcome, "seconds": perf_counter() - began})
+        # Tasks that shared a pass share its time by their tokens.
+        seconds_per_token = (perf_counter() - began) / sum(result.n_tokens for result in results)
+        for cell, result in zip(cells, results, strict=True):
+            status = "collapsed" if result.collapsed else "ok"
+            outcome = {
+                **result_columns(result),
+                "token_budget": token_budget,
+                "error": "the model's logits are not finite" if result.collapsed else None,
+                "seconds": seconds_per_token * result.n_tokens,
+            }
+            self.write(cell, status, started_at, {**values, **outcome})
 
-    def score(self, cell: ShardCell) -> tuple[TaskResult, int]:
-        """The result, and the token budget it took: halved, down to one item a batch, while memory runs out."""
-        requests = self.requests(cell)
+    def score(self, cells: Sequence[ShardCell]) -> tuple[list[TaskResult], int]:
+        """The results, and the token budget they took: halved, down to one item a batch, while memory runs out."""
+        tasks = [self.requests(cell) for cell in cells]
         for token_budget in halvings(self.shard.token_budget):
             try:
-                return evaluate_task(self.model, requests, token_budget), token_budget
+                return evaluate_tasks(self.engine, tasks, token_budget), token_budget
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or token_budget == 1:
                     raise
-            if self.device.type == "cuda":
+            if self.engine.device.type == "cuda":
                 torch.cuda.empty_cache()
         raise AssertionError("halvings end at 1")
 
@@ -150,15 +159,22 @@ class Bench:
             self._requests[key] = read_requests(requests_path(*key))
         return self._requests[key]
 
-    def write_all(self, cells: Sequence[ShardCell], status: str, started_at: str, error: Exception) -> None:
-        """The same outcome for every cell of a spec."""
-        for cell in cells:
-            self.write(cell, status, started_at, {"error": describe(error)})
+    def fail(self, cells: Sequence[ShardCell], started_at: str, values: dict[str, object], error: Exception) -> None:
+        """A passing fault is the cells' own and is tried again with their shard; any other goes up."""
+        if not is_passing(error):
+            raise error
+        self.write_all(cells, "failed", started_at, {**values, "error": describe(error)})
         if is_device_error(error):
             raise DeviceLostError(describe(error)) from error
 
+    def write_all(self, cells: Sequence[ShardCell], status: str, started_at: str, values: dict[str, object]) -> None:
+        """The same outcome for several cells."""
+        for cell in cells:
+            self.write(cell, status, started_at, values)
+
     def write(self, cell: ShardCell, status: str, started_at: str, values: dict[str, object]) -> None:
-        source = {**self.source, "started_at": started_at, "peak_memory_bytes": peak_memory_bytes(self.device.type)}
+        memory = peak_memory_bytes(self.engine.device.type)
+        source = {**self.source, "started_at": started_at, "peak_memory_bytes": memory}
         self.journal.row(cell_row(self.shard, cell, status, source, values))
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from kbit.evaluation.perplexity import corpus_entropies
 from kbit.evaluation.requests import Requests
-from kbit.evaluation.scorer import score
+from kbit.evaluation.scorer import Scores, score_tasks
 from kbit.evaluation.standard_errors import standard_error
 from kbit.evaluation.stored_task import StoredTask
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from kbit.models.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,23 @@ class TaskResult:
     """Some log-likelihood is not finite: the quantized model computes no numbers any more, which is a result."""
 
 
-def evaluate_task(model: "PreTrainedModel", requests: Requests, token_budget: int) -> TaskResult:
-    """Score a task's requests and take lm-eval's metrics of them.
+def evaluate_tasks(engine: "Engine", tasks: Sequence[Requests], token_budget: int) -> list[TaskResult]:
+    """Score the requests of several tasks in one pass over the weights, and take lm-eval's metrics of them.
 
     A log-likelihood that is NaN or infinite counts as -inf and as not greedy: no probability. Accuracy is then still
     a number (among choices of no probability the first is taken), a perplexity is None.
     UserError: a continuation is longer than the model's context.
     """
-    scores = score(model, requests, token_budget)
+    scores = score_tasks(engine, tasks, token_budget, [None] * len(tasks))
+    return [task_result(requests, of_task) for requests, of_task in zip(tasks, scores, strict=True)]
+
+
+def evaluate_task(engine: "Engine", requests: Requests, token_budget: int) -> TaskResult:
+    """`evaluate_tasks` of one."""
+    return evaluate_tasks(engine, [requests], token_budget)[0]
+
+
+def task_result(requests: Requests, scores: Scores) -> TaskResult:
     finite = np.isfinite(scores.loglikelihoods)
     loglikelihoods, greedy = np.where(finite, scores.loglikelihoods, -np.inf), scores.greedy & finite
     return TaskResult(

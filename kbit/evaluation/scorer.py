@@ -4,8 +4,9 @@ Differs from lm-eval's own runner in speed, not in numbers (tests/evaluation/tes
 where a continuation is predicted, and results leave the device once per batch.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from kbit.evaluation.batches import Batch, prepare_batches
 from kbit.evaluation.requests import Requests
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig
+
+    from kbit.models.engine import Engine
 
 DEFAULT_MAX_LENGTH = 2048
 """Context length where neither model nor tokenizer states one; lm-eval's default."""
@@ -42,9 +45,18 @@ class Scores:
     """Tokens that went through the model, padding left out."""
 
 
-def max_length(model: "PreTrainedModel", requests: Requests) -> int:
+class Observer(Protocol):
+    """Looks on while a task is scored."""
+
+    def see(self, states: torch.Tensor, logprobs: torch.Tensor, targets: torch.Tensor) -> None:
+        """Called for each piece of a batch, in order. states: [n, width], the last hidden states at scored positions;
+        logprobs: float32 [n, vocabulary]; targets: int64 [n]. Only valid during the call.
+        """
+
+
+def max_length(config: "PretrainedConfig", requests: Requests) -> int:
     """Tokens the model reads at most."""
-    config = model.config.get_text_config()
+    config = config.get_text_config()
     stated = (getattr(config, field, None) for field in LENGTH_FIELDS)
     return (
         next((int(length) for length in stated if length), None)
@@ -53,12 +65,38 @@ def max_length(model: "PreTrainedModel", requests: Requests) -> int:
     )
 
 
+def score(engine: "Engine", requests: Requests, token_budget: int, observer: Observer | None = None) -> Scores:
+    """Score every request of a task; batches hold at most `token_budget` tokens, padding included (or one row)."""
+    return score_tasks(engine, [requests], token_budget, [observer])[0]
+
+
 @torch.inference_mode()
-def score(model: "PreTrainedModel", requests: Requests, token_budget: int) -> Scores:
-    """Score every request; batches hold at most `token_budget` tokens, padding included (or one sequence)."""
-    device = model.get_input_embeddings().weight.device
-    batches = prepare_batches(requests, max_length(model, requests), token_budget, device)
-    scored = [score_batch(model, batch) for batch in batches]
+def score_tasks(
+    engine: "Engine", tasks: Sequence[Requests], token_budget: int, observers: Sequence[Observer | None]
+) -> list[Scores]:
+    """Score several tasks in one pass over the weights, one observer (or None) for each."""
+    prepared = [batches_of(engine, requests, token_budget) for requests in tasks]
+    hidden = engine.hidden_states([batch.inputs for batches in prepared for batch in batches])
+    return [
+        collect(engine, requests, batches, hidden, observer)
+        for requests, batches, observer in zip(tasks, prepared, observers, strict=True)
+    ]
+
+
+def batches_of(engine: "Engine", requests: Requests, token_budget: int) -> tuple[Batch, ...]:
+    return prepare_batches(requests, max_length(engine.config, requests), token_budget, engine.device)
+
+
+def collect(
+    engine: "Engine",
+    requests: Requests,
+    batches: Sequence[Batch],
+    hidden: Iterator[torch.Tensor],
+    observer: Observer | None,
+) -> Scores:
+    """Scores of one task from the next hidden states of the pass."""
+    # The batches stand first: zip must not draw hidden states that belong to the next task.
+    scored = [score_batch(engine, batch, states, observer) for batch, states in zip(batches, hidden, strict=False)]
     owners = np.concatenate([batch.owners for batch in batches])
     values, misses = (np.concatenate(parts) for parts in zip(*scored, strict=True))
     return Scores(
@@ -68,21 +106,23 @@ def score(model: "PreTrainedModel", requests: Requests, token_budget: int) -> Sc
     )
 
 
-def score_batch(model: "PreTrainedModel", batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+def score_batch(
+    engine: "Engine", batch: Batch, hidden: torch.Tensor, observer: Observer | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Per token scored: its log-probability, and whether another token was more likely. Two float32 arrays [n].
 
-    No attention mask is passed: sequences start at position 0 and are padded on the right, where a causal model does
-    not look, so that every architecture derives the right positions (OPT, BLOOM) by itself. Logits are the head applied
-    to the last hidden states and nothing more: true of every registered architecture, as a test holds.
+    hidden: [rows, length, width], what the engine makes of the batch.
     """
-    hidden = model.base_model(input_ids=batch.inputs, use_cache=False)[0]
     selected = hidden.flatten(0, 1)[batch.positions.to(hidden.device)]
-    head = model.get_output_embeddings()
-    rows = head_rows(hidden.device, head.weight.shape[0])
-    parts = [
-        score_tokens(head(states), targets)
-        for states, targets in zip(selected.split(rows), batch.targets.split(rows), strict=True)
-    ]
+    rows = head_rows(hidden.device, engine.config.get_text_config().vocab_size)
+    parts = []
+    for states, targets in zip(selected.split(rows), batch.targets.split(rows), strict=True):
+        logits = engine.logits(states)
+        logprobs = F.log_softmax(logits, dim=-1, dtype=torch.float32)
+        targets = targets.to(logprobs.device)
+        if observer is not None:
+            observer.see(states, logprobs, targets)
+        parts.append(score_tokens(logprobs, targets))
     values, misses = torch.cat(parts, dim=1).cpu().numpy()
     return values, misses
 
@@ -92,12 +132,10 @@ def head_rows(device: torch.device, vocabulary: int) -> int:
     return max(HEAD_ROWS, (CPU_HEAD_VALUES if device.type == "cpu" else GPU_HEAD_VALUES) // vocabulary)
 
 
-def score_tokens(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def score_tokens(logprobs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """float32 [2, n]: log-probability of each target, and 1 where it is not the most likely token.
 
-    logits: [n, vocabulary]; targets: int64 [n].
+    logprobs: float32 [n, vocabulary]; targets: int64 [n].
     """
-    targets = targets.to(logits.device)
-    logprobs = F.log_softmax(logits, dim=-1, dtype=torch.float32)
     values = logprobs.gather(1, targets[:, None])[:, 0]
     return torch.stack([values, (logprobs.argmax(dim=-1) != targets).float()])

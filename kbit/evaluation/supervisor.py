@@ -23,7 +23,7 @@ class Supervisor:
 
     def __init__(self, shard: ShardFile, shard_file: Path, threads: int, device: str, command: Sequence[str]) -> None:
         self.shard = shard
-        self.job = {"shard": str(shard_file), "threads": threads, "device": device}
+        self.job = {"shard": str(shard_file), "threads": threads, "device": device, "trust_remote_code": False}
         self.command = command
         self.rows: dict[str, Row] = {}
         self.deaths: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Read a model's weights from where a locator says. Never from the network, never running its code."""
+"""Read a model's weights from where a locator says. Never from the network; its own code runs only if trusted."""
 
 import pickle
 
@@ -17,16 +17,16 @@ NOT_LOADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.Unpic
 """What transformers lets through when a file is missing, torn, or not what its name says."""
 
 
-def load_model(locator: Locator, dtype: str, device: str) -> PreTrainedModel:
+def load_model(locator: Locator, dtype: str, device: str, trust_remote_code: bool = False) -> PreTrainedModel:
     """The causal LM in `dtype` on `device`, in evaluation mode, without gradients.
 
-    dtype: float32, float16 or bfloat16, always explicit, as transformers otherwise takes the checkpoint's. UserError,
-    naming the model: its folder is missing or holds no checkpoint, its architecture is unknown, a tensor is missing
-    from the checkpoint, or holds a NaN or infinity.
+    trust_remote_code: run code that comes with the model's files. dtype: float32, float16 or bfloat16, always explicit,
+    as transformers otherwise takes the checkpoint's. UserError, naming the model: its folder is missing or holds no
+    checkpoint, its architecture is unknown, a tensor is missing from the checkpoint, or holds a NaN or infinity.
     """
     if dtype not in DTYPES:
         raise choice_error("dtype", dtype, DTYPES, "dtype of the study")
-    source, options = find_source(locator)
+    source, options = find_source(locator, trust_remote_code)
     logging.disable_progress_bar()  # a job writes to a log
     try:
         config = AutoConfig.from_pretrained(source, **options)

@@ -9,12 +9,13 @@ Locator = Mapping[str, object]
 """`kbit.spec.models.Model.locator()`: name, and either path or hub_id with revision."""
 
 
-def find_source(locator: Locator) -> tuple[str, dict[str, object]]:
-    """What transformers calls the name or path, and the options that go with it: no network, no code of the model's.
+def find_source(locator: Locator, trust_remote_code: bool = False) -> tuple[str, dict[str, object]]:
+    """What transformers calls the name or path, and the options that go with it: no network, and no code of the
+    model's unless it is trusted.
 
     UserError, naming the model: its folder is missing or holds no config.json.
     """
-    options: dict[str, object] = {"local_files_only": True, "trust_remote_code": False}
+    options: dict[str, object] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     if locator["path"] is None:
         return str(locator["hub_id"]), {**options, "revision": locator["revision"]}
     folder = Path(str(locator["path"]))

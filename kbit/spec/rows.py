@@ -6,7 +6,7 @@ belong to a study and are joined when its tables are built.
 
 from dataclasses import dataclass
 
-ROW_VERSION = 1
+ROW_VERSION = 2
 """Raised when a column is added or changes. Readers fill columns that older parts lack with null."""
 
 STATUSES = ("ok", "collapsed", "unsupported", "crashed", "failed")
@@ -20,7 +20,7 @@ class Column:
 
     name: str
     type: str
-    """string, int32, int64, float32, float64, list<float32>, list<bool>,
+    """string, bool, int32, int64, float32, float64, list<float32>, list<bool>,
     or metrics: list<struct<name, value, stderr, n>>."""
     description: str
     unit: str = ""
@@ -29,6 +29,7 @@ class Column:
 
 
 UNSCORED = "the cell has no scores (status unsupported, crashed or failed)"
+OLDER = "written before row version 2"
 UNQUANTIZED = "the model was not quantized (status unsupported, crashed, or failed in quantizing)"
 
 COLUMNS: tuple[Column, ...] = (
@@ -91,12 +92,35 @@ COLUMNS: tuple[Column, ...] = (
     Column("quantized_parameters", "int64", "Weights of the quantized linears.", null=UNQUANTIZED),
     Column("parameters", "int64", "All parameters, tied tensors once.", null=UNQUANTIZED),
     Column("n_items", "int32", "Items scored.", null=UNSCORED),
-    Column("n_tokens", "int64", "Tokens that went through the model, padding left out.", unit="tokens", null=UNSCORED),
+    Column(
+        "n_tokens",
+        "int64",
+        "Tokens that went through the model: shared prefixes once, padding left out.",
+        unit="tokens",
+        null=UNSCORED,
+    ),
     Column("evaluation_version", "int32", "Version of the evaluation; part of the identity."),
     Column("member_versions", "string", "Versions of the quantization members used, JSON."),
     Column("token_budget", "int32", "Tokens of one scoring batch.", unit="tokens"),
+    Column(
+        "prefix_sharing",
+        "bool",
+        "Whether the requests of an item shared the tokens they have in common; false for an architecture that does "
+        "not say how.",
+        null=OLDER,
+    ),
+    Column("architecture", "string", "model_type of the model's config.", null=OLDER),
+    Column("trust_remote_code", "bool", "Whether code that comes with the model was allowed to run.", null=OLDER),
     Column("threads", "int32", "CPU threads of the job."),
     Column("device", "string", "cpu, or the GPU's name."),
+    Column("gpus", "int32", "GPUs that held the model; 0 on a CPU.", null=OLDER),
+    Column(
+        "placement",
+        "string",
+        "Where the weights lay: twin (pristine and quantized side by side), host (pristine in host memory), mapped "
+        "(pristine read again from the files), streamed (layer by layer through the device).",
+        null=OLDER,
+    ),
     Column("seconds", "float64", "Wall time of scoring this cell.", unit="s", null=UNSCORED),
     Column(
         "quantize_seconds",

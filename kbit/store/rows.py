@@ -71,6 +71,8 @@ def check_row(row: Mapping[str, object]) -> None:
 def has_type(value: object, kind: str) -> bool:
     if kind == "string":
         return isinstance(value, str)
+    if kind == "bool":
+        return isinstance(value, bool)
     if kind in ("int32", "int64"):
         limit = 2 ** (31 if kind == "int32" else 63)
         return isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
@@ -83,7 +85,7 @@ def has_type(value: object, kind: str) -> bool:
 
 
 def as_it_is(value: object) -> object:
-    """Strings and whole numbers are the same in JSON."""
+    """Strings, flags and whole numbers are the same in JSON."""
     return value
 
 

@@ -16,6 +16,7 @@ METRIC = pa.struct(
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),
+    "bool": pa.bool_(),
     "int32": pa.int32(),
     "int64": pa.int64(),
     "float32": pa.float32(),

@@ -10,6 +10,7 @@ from lm_eval.api import metrics as lm_eval_metrics
 
 from kbit.evaluation.evaluate import aggregate_items, evaluate_task
 from kbit.evaluation.standard_errors import standard_error
+from kbit.models.resident import Resident
 
 BUDGET = 2048
 
@@ -20,7 +21,7 @@ def by_name(result) -> dict:
 
 def test_a_result_has_a_sample_per_request(embedded_model, requests_of):
     requests = requests_of("ho_hellaswag", 12)
-    result = evaluate_task(embedded_model("neox-32x2"), requests, BUDGET)
+    result = evaluate_task(Resident(embedded_model("neox-32x2")), requests, BUDGET)
     assert len(result.samples) == len(requests) == 48
     assert result.n_items == 12
     # The last token of a request is predicted, never read.
@@ -32,14 +33,14 @@ def test_a_result_has_a_sample_per_request(embedded_model, requests_of):
 
 
 def test_greedy_matches_are_the_accuracy_of_the_last_word(embedded_model, requests_of):
-    result = evaluate_task(embedded_model("neox-64x2"), requests_of("ho_lambada", 40), BUDGET)
+    result = evaluate_task(Resident(embedded_model("neox-64x2")), requests_of("ho_lambada", 40), BUDGET)
     assert len(result.greedy) == 40
     assert 0 < np.mean(result.greedy) == by_name(result)["acc"].value < 1
 
 
 def test_perplexity_per_token_byte_and_word(embedded_model, requests_of):
     requests = requests_of("ho_perplexity", 12)
-    result = evaluate_task(embedded_model("neox-32x2"), requests, BUDGET)
+    result = evaluate_task(Resident(embedded_model("neox-32x2")), requests, BUDGET)
     metrics = by_name(result)
     nats = -sum(result.samples)
     pages = [doc["page"] for doc in requests.docs]
@@ -92,20 +93,20 @@ def test_a_perplexity_beyond_floats_is_none():
 def test_a_collapsed_model_is_a_result(fresh_model, requests_of, value):
     model = fresh_model("neox-32x2")
     model.gpt_neox.layers[0].mlp.dense_h_to_4h.weight.data[0, 0] = value
-    choice = evaluate_task(model, requests_of("ho_hellaswag", 12), BUDGET)
+    choice = evaluate_task(Resident(model), requests_of("ho_hellaswag", 12), BUDGET)
     assert choice.collapsed
     assert not np.isfinite(choice.samples).any()
     # No ending has a probability: the first is taken.
     gold = [doc["label"] for doc in requests_of("ho_hellaswag", 12).docs]
     assert by_name(choice)["acc"].value == by_name(choice)["acc_norm"].value == gold.count(0) / 12
 
-    word = evaluate_task(model, requests_of("ho_lambada", 12), BUDGET)
+    word = evaluate_task(Resident(model), requests_of("ho_lambada", 12), BUDGET)
     assert word.collapsed
     assert not any(word.greedy)
     assert by_name(word)["acc"].value == 0.0
     assert by_name(word)["perplexity"].value is None
 
-    page = evaluate_task(model, requests_of("ho_perplexity", 12), BUDGET)
+    page = evaluate_task(Resident(model), requests_of("ho_perplexity", 12), BUDGET)
     assert page.collapsed
     assert all(metric.value is None and metric.stderr is None for metric in page.metrics)
 
@@ -118,6 +119,6 @@ def test_one_bad_item_is_enough_to_call_a_model_collapsed(fresh_model, requests_
     rare = next(token for token in requests.continuations[0][:-1].tolist() if token not in common)
     with torch.no_grad():
         model.gpt_neox.embed_in.weight[rare] = math.nan  # met by the first page alone
-    result = evaluate_task(model, requests, BUDGET)
+    result = evaluate_task(Resident(model), requests, BUDGET)
     assert np.isfinite(result.samples).sum() == 11
     assert result.collapsed

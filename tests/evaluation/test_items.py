@@ -7,6 +7,7 @@ import pytest
 
 from kbit.evaluation.evaluate import evaluate_task
 from kbit.evaluation.requests import build_requests, read_requests
+from kbit.models.resident import Resident
 from kbit.scaling.items import ItemScores
 from kbit.scaling.resample import find_items
 from kbit.spec.section import load_section
@@ -25,7 +26,10 @@ def test_items_of_every_task_of_tiny_reproduce_the_headline_metric(
 ):
     path = tmp_path / "requests.parquet"
     build_requests(spec_of(task_locator(name, 40), "neox-32x2"), path)
-    results = [evaluate_task(embedded_model(model), read_requests(path), 4096) for model in ("neox-32x2", "neox-64x2")]
+    results = [
+        evaluate_task(Resident(embedded_model(model)), read_requests(path), 4096)
+        for model in ("neox-32x2", "neox-64x2")
+    ]
     metric = TASKS[name].metric
     scores = [value.value for result in results for value in result.metrics if value.name == metric]
     is_perplexity = TASKS[name].kind == "perplexity"

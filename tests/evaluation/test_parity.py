@@ -7,6 +7,7 @@ import pytest
 
 from kbit.evaluation.evaluate import evaluate_task
 from kbit.evaluation.scorer import max_length, score
+from kbit.models.resident import Resident
 
 TASKS = ("ho_lambada", "ho_winogrande", "ho_piqa", "ho_hellaswag", "ho_perplexity")
 MODELS = ("neox-32x2", "opt-32x2", "gpt2-32x2", "bloom-32x2")
@@ -37,7 +38,7 @@ def both(request, tasks_of_lm_eval, embedded_model, embedded_tokenizer, requests
     model = embedded_model(request.param)
     # The one thing said to HFLM: BLOOM's context length, which it does not find in the config (scorer.LENGTH_FIELDS).
     # logits_cache=False: its default cache gives wrong scores when tasks share text.
-    context = max_length(model, requests_of("ho_piqa", ITEMS))
+    context = max_length(model.config, requests_of("ho_piqa", ITEMS))
     oracle = HFLM(pretrained=model, tokenizer=embedded_tokenizer, batch_size=16, max_length=context, logits_cache=False)
     results = simple_evaluate(
         model=oracle,
@@ -53,7 +54,7 @@ def both(request, tasks_of_lm_eval, embedded_model, embedded_tokenizer, requests
 @pytest.mark.parametrize("task", TASKS)
 def test_loglikelihoods_and_greedy_flags_are_those_of_lm_eval(both, task, requests_of):
     model, results = both
-    ours = score(model, requests_of(task, ITEMS), token_budget=2048)
+    ours = score(Resident(model), requests_of(task, ITEMS), token_budget=2048)
     samples = sorted(results["samples"][task], key=lambda sample: sample["doc_id"])
     theirs = [response for sample in samples for response in sample["filtered_resps"]]
     rolling = task == "ho_perplexity"
@@ -67,7 +68,7 @@ def test_loglikelihoods_and_greedy_flags_are_those_of_lm_eval(both, task, reques
 @pytest.mark.parametrize("task", TASKS)
 def test_metrics_are_those_of_lm_eval(both, task, requests_of):
     model, results = both
-    metrics = {metric.name: metric for metric in evaluate_task(model, requests_of(task, ITEMS), 2048).metrics}
+    metrics = {metric.name: metric for metric in evaluate_task(Resident(model), requests_of(task, ITEMS), 2048).metrics}
     theirs = {
         key.removesuffix(",none"): value
         for key, value in results["results"][task].items()

@@ -7,6 +7,7 @@ import pytest
 
 from kbit.evaluation.requests import make_requests
 from kbit.evaluation.scorer import max_length, score
+from kbit.models.resident import Resident
 
 SENTENCE = "and it came to pass in those days that there went out a decree from the house of the king, "
 PAIRS = [
@@ -95,11 +96,11 @@ def test_edge_cases_score_as_in_lm_eval(
     model, tokenizer = embedded_model(name), bos_tokenizer if adds_bos else embedded_tokenizer
     requests = edge_requests(task, folder, spec_of, tokenizer)
     oracle = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4, logits_cache=False)
-    assert oracle.max_length == max_length(model, requests) == 256
+    assert oracle.max_length == max_length(model.config, requests) == 256
     theirs = TaskManager(include_path=folder, include_defaults=False).load(task)["tasks"][task]
     theirs.build_all_requests()
     responses = getattr(oracle, theirs.OUTPUT_TYPE)(theirs.instances, disable_tqdm=True)
-    ours = score(model, requests, token_budget=1024)
+    ours = score(Resident(model), requests, token_budget=1024)
     expected = responses if task == "edge_pages" else [value for value, _ in responses]
     # 1e-3 nats a request, or 1e-6 of it: the longest page sums a thousand float32 log-probabilities, -5000 nats in all.
     np.testing.assert_allclose(ours.loglikelihoods, expected, rtol=1e-6, atol=1e-3)

@@ -9,6 +9,7 @@ from kbit.evaluation import scorer
 from kbit.evaluation.requests import Requests
 from kbit.evaluation.scorer import max_length, score
 from kbit.models.architectures import ARCHITECTURES
+from kbit.models.resident import Resident
 
 CONFIGS = {
     "gpt_neox": GPTNeoXConfig(
@@ -72,7 +73,7 @@ def defined_score(model, context: np.ndarray, continuation: np.ndarray) -> tuple
 
 def test_scores_are_those_of_the_definition(model):
     requests = make_requests()
-    scores = score(model, requests, token_budget=64)
+    scores = score(Resident(model), requests, token_budget=64)
     expected = [defined_score(model, *pair) for pair in zip(requests.contexts, requests.continuations, strict=True)]
     np.testing.assert_allclose(scores.loglikelihoods, [value for value, _ in expected], rtol=0, atol=NATS)
     assert scores.greedy.tolist() == [greedy for _, greedy in expected]
@@ -92,13 +93,13 @@ def test_what_greedy_decoding_gives_is_flagged(model):
         contexts=[right[:3], wrong[:3]],
         continuations=[right[3:], wrong[3:]],
     )
-    assert score(model, requests, 64).greedy.tolist() == [True, False]
+    assert score(Resident(model), requests, 64).greedy.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("output_type", ["loglikelihood", "loglikelihood_rolling"])
 def test_batch_composition_does_not_move_a_score(model, output_type):
     requests = make_requests(output_type)
-    alone, few, all_at_once = (score(model, requests, budget) for budget in (1, 50, 10_000))
+    alone, few, all_at_once = (score(Resident(model), requests, budget) for budget in (1, 50, 10_000))
     np.testing.assert_allclose(alone.loglikelihoods, few.loglikelihoods, rtol=0, atol=NATS)
     np.testing.assert_allclose(alone.loglikelihoods, all_at_once.loglikelihoods, rtol=0, atol=NATS)
     assert alone.n_tokens == few.n_tokens == all_at_once.n_tokens
@@ -106,22 +107,22 @@ def test_batch_composition_does_not_move_a_score(model, output_type):
 
 def test_the_same_batches_give_the_same_bits(model):
     requests = make_requests()
-    first, second = score(model, requests, 64), score(model, requests, 64)
+    first, second = score(Resident(model), requests, 64), score(Resident(model), requests, 64)
     assert first.loglikelihoods.tobytes() == second.loglikelihoods.tobytes()
 
 
 def test_the_head_in_pieces_gives_the_same_scores(model, monkeypatch):
     requests = make_requests()
-    whole = score(model, requests, 10_000)
+    whole = score(Resident(model), requests, 10_000)
     monkeypatch.setattr(scorer, "CPU_HEAD_VALUES", 97 * 4)
     monkeypatch.setattr(scorer, "HEAD_ROWS", 1)
-    pieces = score(model, requests, 10_000)
+    pieces = score(Resident(model), requests, 10_000)
     np.testing.assert_allclose(pieces.loglikelihoods, whole.loglikelihoods, rtol=0, atol=NATS)
     assert (pieces.greedy == whole.greedy).all()
 
 
 def test_the_context_length_is_the_configs(model):
-    assert max_length(model, make_requests()) == 24
+    assert max_length(model.config, make_requests()) == 24
 
 
 def test_the_context_length_falls_back_to_the_tokenizers_and_to_that_of_lm_eval(embedded_tokenizer):
@@ -130,6 +131,6 @@ def test_the_context_length_falls_back_to_the_tokenizers_and_to_that_of_lm_eval(
     config = BloomConfig(vocab_size=97, hidden_size=32, n_layer=1, n_head=2)
     model = AutoModelForCausalLM.from_config(config)
     requests = make_requests()
-    assert max_length(model, requests) == resolve_max_length(config, embedded_tokenizer) == 2048
+    assert max_length(model.config, requests) == resolve_max_length(config, embedded_tokenizer) == 2048
     requests.header["tokenizer_max_length"] = 512
-    assert max_length(model, requests) == 512
+    assert max_length(model.config, requests) == 512

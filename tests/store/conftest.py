@@ -12,6 +12,7 @@ from kbit.spec.rows import COLUMNS, STATUSES
 
 SCALARS = {
     "string": st.text(max_size=12),
+    "bool": st.booleans(),
     "int32": st.integers(-(2**31), 2**31 - 1),
     "int64": st.integers(-(2**63), 2**63 - 1),
     "float64": st.floats(),

@@ -47,10 +47,10 @@ CRASHING = """
 import os, signal, sys
 from kbit.evaluation import bench, worker
 score = bench.Bench.score
-def die_at_one_cell(self, cell):
-    if (cell.spec.slug, cell.task) == ("int4-b64", "ho_piqa"):
+def die_at_one_cell(self, cells):
+    if (cells[0].spec.slug, cells[0].task) == ("int4-b64", "ho_piqa"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return score(self, cell)
+    return score(self, cells)
 bench.Bench.score = die_at_one_cell
 sys.exit(worker.main())
 """

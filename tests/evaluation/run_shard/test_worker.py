@@ -9,6 +9,7 @@ import torch
 
 from kbit.evaluation import bench
 from kbit.evaluation.requests import build_requests
+from kbit.models.resident import Resident
 from kbit.spec.cell import cell_id, spec_identity
 from kbit.spec.errors import UnsupportedError, UserError
 from kbit.spec.models import ModelEntry, resolve_model
@@ -21,6 +22,7 @@ from kbit.store.paths import locator_path, requests_path
 from kbit.store.rows import Row
 
 ROOT = Path(__file__).parents[3]
+PLACE = {"threads": 1, "device": "cpu", "trust_remote_code": False}
 INT4 = QuantSpec(data_type="int", bits=4, block_size=64)
 
 
@@ -51,7 +53,7 @@ def job(tmp_path_factory, monkeypatch_module) -> dict:
     ]
     head = {"shard_version": 1, "model_id": model.model_id, "model": model.slug, "slice": "all", "key": "0" * 12}
     Path("shard.json").write_text(json.dumps({**head, "dtype": "float32", "token_budget": 512, "cells": cells}))
-    return {"shard": "shard.json", "cells": [cell["cell_id"] for cell in cells], "threads": 1, "device": "cpu"}
+    return {"shard": "shard.json", "cells": [cell["cell_id"] for cell in cells], **PLACE}
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +101,14 @@ def test_a_good_day(evaluate):
 
 def test_memory_that_runs_out_halves_the_batch(evaluate, monkeypatch):
     undisturbed = by_name(evaluate().rows)
-    real = bench.evaluate_task
+    real = bench.evaluate_tasks
 
-    def evaluate_small_batches(model, requests, token_budget):
+    def evaluate_small_batches(engine, tasks, token_budget):
         if token_budget > 100:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(model, requests, token_budget)
+        return real(engine, tasks, token_budget)
 
-    monkeypatch.setattr(bench, "evaluate_task", evaluate_small_batches)
+    monkeypatch.setattr(bench, "evaluate_tasks", evaluate_small_batches)
     rows = by_name(evaluate().rows)
     assert {row["token_budget"] for row in rows.values()} == {64}
     for name, row in rows.items():
@@ -120,14 +122,14 @@ def test_memory_that_runs_out_halves_the_batch(evaluate, monkeypatch):
     ids=lambda error: type(error).__name__,
 )
 def test_a_passing_fault_fails_its_cell_alone(error, evaluate, monkeypatch):
-    real = bench.evaluate_task
+    real = bench.evaluate_tasks
 
-    def evaluate_but_perplexity(model, requests, token_budget):
-        if requests.is_rolling:
+    def evaluate_but_perplexity(engine, tasks, token_budget):
+        if any(requests.is_rolling for requests in tasks):
             raise error
-        return real(model, requests, token_budget)
+        return real(engine, tasks, token_budget)
 
-    monkeypatch.setattr(bench, "evaluate_task", evaluate_but_perplexity)
+    monkeypatch.setattr(bench, "evaluate_tasks", evaluate_but_perplexity)
     state = evaluate()
     assert set(by_name(state.rows)) == {("none16", "ho_piqa"), ("int4-b64", "ho_piqa")}
     failed = by_name(state.failed)["int4-b64", "ho_perplexity"]
@@ -140,7 +142,7 @@ def test_a_cuda_error_gives_the_device_up(evaluate, monkeypatch):
     def lose_device(*_):
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(bench, "evaluate_task", lose_device)
+    monkeypatch.setattr(bench, "evaluate_tasks", lose_device)
     with pytest.raises(bench.DeviceLostError, match="illegal memory access"):
         evaluate()
     assert list(by_name(evaluate.state.failed)) == [("none16", "ho_piqa")]
@@ -150,7 +152,7 @@ def test_an_error_of_the_program_is_no_result(evaluate, monkeypatch):
     def stumble(*_):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(bench, "evaluate_task", stumble)
+    monkeypatch.setattr(bench, "evaluate_tasks", stumble)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         evaluate()
     assert not evaluate.state.rows
@@ -161,16 +163,16 @@ def test_an_error_of_the_program_is_no_result(evaluate, monkeypatch):
     ("error", "status"), [(UnsupportedError("h.0.weight: no"), "unsupported"), (MemoryError("no"), "failed")]
 )
 def test_a_spec_that_cannot_be_quantized_leaves_a_row_for_each_task(error, status, evaluate, monkeypatch):
-    real = bench.quantized
+    real = Resident.quantized
 
     @contextmanager
-    def quantize_control_alone(model, spec):
+    def quantize_control_alone(engine, spec):
         if spec != CONTROL:
             raise error
-        with real(model, spec) as footprint:
+        with real(engine, spec) as footprint:
             yield footprint
 
-    monkeypatch.setattr(bench, "quantized", quantize_control_alone)
+    monkeypatch.setattr(Resident, "quantized", quantize_control_alone)
     state = evaluate()
     rows = by_name(state.rows | state.failed)
     assert {name: row["status"] for name, row in rows.items() if name[0] == "int4-b64"} == {
@@ -183,15 +185,15 @@ def test_a_spec_that_cannot_be_quantized_leaves_a_row_for_each_task(error, statu
 
 
 def test_a_weight_beyond_an_absmax_makes_its_specs_unsupported_and_no_other(evaluate, monkeypatch):
-    real = bench.load_model
+    real = bench.open_engine
 
-    def load_with_a_large_weight(*arguments):
-        model = real(*arguments)
+    def open_with_a_large_weight(*arguments):
+        engine = real(*arguments)
         with torch.no_grad():
-            model.gpt_neox.layers[1].mlp.dense_h_to_4h.weight[0, 0] = 70_000.0
-        return model
+            engine.model.gpt_neox.layers[1].mlp.dense_h_to_4h.weight[0, 0] = 70_000.0
+        return engine
 
-    monkeypatch.setattr(bench, "load_model", load_with_a_large_weight)
+    monkeypatch.setattr(bench, "open_engine", open_with_a_large_weight)
     rows = by_name(evaluate().rows)
     assert {name: row["status"] for name, row in rows.items()} == {
         (spec, task): status
@@ -203,15 +205,15 @@ def test_a_weight_beyond_an_absmax_makes_its_specs_unsupported_and_no_other(eval
 
 
 def test_a_collapsed_model_is_a_result(evaluate, monkeypatch):
-    real = bench.load_model
+    real = bench.open_engine
 
-    def load_collapsing(*arguments):
-        model = real(*arguments)
+    def open_collapsing(*arguments):
+        engine = real(*arguments)
         with torch.no_grad():
-            model.get_output_embeddings().weight.mul_(1e38)
-        return model
+            engine.model.get_output_embeddings().weight.mul_(1e38)
+        return engine
 
-    monkeypatch.setattr(bench, "load_model", load_collapsing)
+    monkeypatch.setattr(bench, "open_engine", open_collapsing)
     rows = by_name(evaluate().rows)
     assert {row["status"] for row in rows.values()} == {"collapsed"}
     assert all("not finite" in row["error"] for row in rows.values())

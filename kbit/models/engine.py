@@ -1,0 +1,40 @@
+"""The engine: a model that can be quantized and run, wherever its weights lie."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from kbit.models.architectures import Architecture
+from kbit.models.inputs import ModelInputs
+from kbit.spec.footprint import Footprint
+from kbit.spec.quant import QuantSpec
+
+
+class Engine(Protocol):
+    """What scoring needs of a model. Implementations differ in where the weights lie, not in any score."""
+
+    config: PretrainedConfig
+    architecture: Architecture
+    device: torch.device
+    """Where inputs and targets are put."""
+    placement: str
+    """twin, host, mapped or streamed: `kbit.spec.placement`."""
+    gpus: int
+    """GPUs that hold the weights; 0 on a CPU."""
+    streams: bool
+    """A pass over the weights is so dear that all batches at hand should share it."""
+    shares_prefixes: bool
+    """Rows may be tries."""
+
+    def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
+        """Within the block the model computes with weights under `spec`; see `kbit.models.quantized`."""
+
+    def hidden_states(self, batches: Sequence[ModelInputs]) -> Iterator[Tensor]:
+        """Of each batch in order: the last hidden states, after the final norm, [rows, length, width]."""
+
+    def logits(self, states: Tensor) -> Tensor:
+        """The head: [n, width] -> [n, vocabulary], in the compute dtype."""

@@ -1,0 +1,45 @@
+"""The resident engine: all weights lie where they are computed with."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kbit.models.architectures import find_architecture
+from kbit.models.inputs import ModelInputs
+from kbit.models.quantized import quantized
+from kbit.spec.footprint import Footprint
+from kbit.spec.quant import QuantSpec
+
+
+class Resident:
+    """A model in memory; runs one batch at a time, when its hidden states are asked for."""
+
+    placement = "twin"
+    streams = False
+    shares_prefixes = False
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.config = model.config
+        self.architecture = find_architecture(model.config)
+        self.device = model.get_input_embeddings().weight.device
+        self.gpus = int(self.device.type == "cuda")
+
+    def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
+        return quantized(self.model, spec)
+
+    def hidden_states(self, batches: Sequence[ModelInputs]) -> Iterator[Tensor]:
+        """No attention mask is passed for plain rows: sequences start at position 0 and are padded on the right, where
+        a causal model does not look, so that every architecture derives the right positions (OPT, BLOOM) by itself.
+        """
+        for inputs in batches:
+            yield self.model.base_model(input_ids=inputs.tokens, use_cache=False)[0]
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Logits are the head applied to the last hidden states and nothing more: true of every registered
+        architecture, as a test holds.
+        """
+        head = self.model.get_output_embeddings()
+        return head(states.to(head.weight.device))
