@@ -19,7 +19,7 @@ SPECS = {"none16": ("none", 16, None, 16.0), "int4-b64": ("int", 4, "64", 4.25),
 
 FILLERS = {
     "string": "-", "int32": 1, "int64": 1, "float64": 1.0, "float32": 1.0, "list<float32>": [], "list<bool>": None,
-    "metrics": [],
+    "metrics": [], "bool": False,
 }  # fmt: skip
 
 
