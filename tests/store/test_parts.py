@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kbit.spec.errors import UserError
-from kbit.spec.rows import COLUMNS
+from kbit.spec.rows import COLUMNS, ROW_VERSION
 from kbit.store.parts import VERSION_KEY, DamagedPartError, part_rows, read_part, read_parts, write_part
 from kbit.store.schema import SCHEMA, polars_schema
 
@@ -37,7 +37,7 @@ def test_a_part_is_sorted_and_states_its_schema(make_row, tmp_path):
     assert frame.columns == [column.name for column in COLUMNS]
     assert pl.read_parquet(path).equals(frame, null_equal=True)
     metadata = pl.read_parquet_metadata(path)
-    assert (metadata["kbit_row_version"], metadata["kbit_key"]) == ("1", "0123456789ab")
+    assert (metadata["kbit_row_version"], metadata["kbit_key"]) == (str(ROW_VERSION), "0123456789ab")
     assert [file.name for file in path.parent.iterdir()] == ["p.parquet"]
 
 
@@ -52,6 +52,20 @@ def test_a_cell_has_one_row_in_a_part(make_row, tmp_path):
     with pytest.raises(ValueError, match="one row per cell"):
         write_part([make_row(CELLS[0]), make_row(CELLS[0])], tmp_path / "p.parquet", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_log_likelihoods_take_less_room_than_their_four_bytes(make_row, tmp_path):
+    """No two are alike, as in a real part: signs and exponents are what compresses, so nearly a byte of four goes."""
+    samples = [-np.random.default_rng(seed).gamma(5, 3, size=2000).astype("<f4") for seed in range(8)]
+    rows = [make_row(cell, samples=values) for cell, values in zip(CELLS, samples, strict=True)]
+    path = tmp_path / "p.parquet"
+    write_part(rows, path, {})
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
+    assert "BYTE_STREAM_SPLIT" in columns["samples.list.element"].encodings
+    # 23 bits of mantissa do not compress; sign and exponent take about two bits in place of nine.
+    assert columns["samples.list.element"].total_compressed_size < 3.3 * 16_000
+    assert "RLE_DICTIONARY" in columns["metrics.list.element.name"].encodings
 
 
 def test_columns_are_read_on_request(make_row, tmp_path):
