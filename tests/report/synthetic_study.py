@@ -96,6 +96,7 @@ FILLERS = {
     "float64": 1.0,
     "list<float32>": [],
     "list<bool>": None,
+    "bool": False,
     "metrics": [],
 }
 

@@ -19,7 +19,7 @@ from kbit.warehouse import build_tables
 
 FILLERS = {
     "string": "-", "int32": 1, "int64": 1, "float64": 1.0, "float32": 1.0, "list<float32>": [], "list<bool>": None,
-    "metrics": [],
+    "metrics": [], "bool": False,
 }  # fmt: skip
 
 
