@@ -1,0 +1,75 @@
+"""The place a study runs in, as far as the plan must know it: what a profile says of its GPUs and its node.
+
+Keys of Snakemake's `config` beside `study`. A profile states them in a file of its own, which its profile.yaml names
+(`configfile: hardware.yaml`): Snakemake drops a profile's `config:` as soon as the command line has a
+`--config study=...`, but merges a config file with it. They decide what jobs ask for and nothing else: no identity,
+slice or path depends on them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import Field
+
+from kbit.spec.errors import UserError
+from kbit.spec.section import Section, load_section, parse_section
+
+STUDY_KEY = "study"
+"""The one other key of Snakemake's `config`."""
+USABLE = 0.9
+"""Share of a card's memory that is left after the CUDA context and what the allocator cannot join."""
+
+
+class Hardware(Section):
+    """A place, by what a job of the study gets there."""
+
+    gpu_memory_gb: float = Field(default=80, gt=0, description="Memory of one GPU, GB, as its maker states it.")
+    gpu_tflops: float = Field(
+        default=989, gt=0, description="Its nominal dense 16-bit rate, TFLOP/s: 989 for an H100, 312 for an A100."
+    )
+    max_gpus: int = Field(default=1, ge=0, description="GPUs one job may ask for; 0 computes everything on the CPU.")
+    host_memory_gb: float = Field(default=128, gt=0, description="Host memory one job should ask for at most, GB.")
+    read_gb_per_second: float = Field(
+        default=1, gt=0, description="At which a job reads weights from the file system, others beside it, GB/s."
+    )
+
+    @property
+    def gpu_memory_bytes(self) -> float:
+        """Usable memory of one GPU."""
+        return USABLE * 1e9 * self.gpu_memory_gb
+
+    @property
+    def host_memory_bytes(self) -> float:
+        return 1e9 * self.host_memory_gb
+
+
+def hardware_of(config: Mapping[str, object], where: str = "Snakemake's config") -> Hardware:
+    """The place that Snakemake's `config` describes; keys it lacks have their defaults. UserError for any other key."""
+    return parse_section(Hardware, {key: value for key, value in config.items() if key != STUDY_KEY}, where)
+
+
+def hardware_of_profile(profile: Path) -> Hardware:
+    """The place of a Snakemake profile, as a run with `--profile` sees it.
+
+    UserError: there is no such profile, it states its hardware where Snakemake would drop it, or states it wrongly.
+    """
+    file = profile if profile.is_file() else profile / "profile.yaml"
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise UserError(f"no profile {file} (--profile); this project ships profiles/local") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"profile {file} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"profile {file} holds a {type(content).__name__}, not the mapping of a profile")
+    if content.get("config"):
+        raise UserError(f"{file}: Snakemake drops config: when a study is named; use configfile: with a file's name")
+    if "configfile" not in content:
+        return Hardware()
+    named = content["configfile"]
+    if not isinstance(named, str):
+        raise UserError(f"{file}: configfile: {named!r} is not the name of one file, relative to the profile")
+    # Snakemake's order: beside the profile, else relative to where it is run.
+    beside = file.parent / named
+    return load_section(Hardware, beside if beside.exists() else Path(named))
