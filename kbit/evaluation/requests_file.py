@@ -1,5 +1,6 @@
 """The requests file: Parquet, one row per request, self-contained: jobs load no data set and need no network."""
 
+import datetime
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -56,9 +57,16 @@ def first_rows(doc: np.ndarray) -> np.ndarray:
 
 def to_json(value: object, task: str) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False, default=to_plain)
     except TypeError as error:
         raise UserError(f"task {task!r}: an item's document is not plain data: {error}") from None
+
+
+def to_plain(value: object) -> str:
+    """JSON lines turn into dates what looks like one (C4's column `timestamp`); a stored document has text there."""
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} {value!r:.80} is none of JSON's types")
 
 
 def token_lists(tokens: list[np.ndarray]) -> pa.ListArray:

@@ -1,10 +1,13 @@
 """lm-eval's own task object with its data: what the requests of a task are built from."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kbit.spec.definition import read_keys
 from kbit.spec.errors import UserError
+from kbit.spec.tasks import loader_of
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -23,8 +26,7 @@ def load_task(locator: dict, scratch: Path) -> "ConfigurableTask":
     tasks.yaml says of it.
     """
     manager = task_manager(locator)
-    is_local = locator["yaml_file"] is not None
-    overrides = local_overrides(locator, manager, scratch) if is_local else hub_overrides(locator, manager)
+    overrides = find_overrides(locator, manager, scratch)
     # A group of one: lm-eval's public way to load a registered task with some keys overridden.
     group = {"group": f"kbit_{locator['name']}", "task": [{"task": locator["name"], **overrides}]}
     try:
@@ -39,9 +41,8 @@ def load_task(locator: dict, scratch: Path) -> "ConfigurableTask":
 
 
 def source(locator: dict) -> str:
-    if locator["yaml_file"]:
-        return ", ".join([locator["yaml_file"], *locator["data_files"]])
-    return f"the data set {locator['dataset']}"
+    files = [*([locator["yaml_file"]] if locator["yaml_file"] else []), *locator["data_files"]]
+    return ", ".join(files) or f"the data set {locator['dataset']}"
 
 
 def one_line(error: Exception) -> str:
@@ -63,6 +64,7 @@ def task_manager(locator: dict) -> "TaskManager":
     return manager
 
 
+@cache
 def find_folder(name: str) -> Path | None:
     """Where lm-eval's own definition of a task lies.
 
@@ -75,8 +77,16 @@ def find_folder(name: str) -> Path | None:
     return next((file.parent for file in files if definition.search(file.read_text(encoding="utf-8"))), None)
 
 
-def hub_overrides(locator: dict, manager: "TaskManager") -> dict[str, object]:
-    kwargs = defined_kwargs(locator, manager) | ({"revision": locator["revision"]} if locator["revision"] else {})
+def find_overrides(locator: dict, manager: "TaskManager", scratch: Path) -> dict[str, object]:
+    """Keys of the definition that say where its data lies, as they are to be here."""
+    keys = read_keys(locator["name"], Path(manager.task_index[locator["name"]].yaml_path))
+    if locator["yaml_file"]:
+        return own_overrides(locator, keys, scratch)
+    return hub_overrides(locator, keys) if locator["dataset"] else local_overrides(locator, keys, scratch)
+
+
+def hub_overrides(locator: dict, keys: dict[str, object]) -> dict[str, object]:
+    kwargs = defined_kwargs(keys) | ({"revision": locator["revision"]} if locator["revision"] else {})
     return {
         "dataset_path": locator["dataset"],
         **({"dataset_name": locator["dataset_name"]} if locator["dataset_name"] else {}),
@@ -84,14 +94,30 @@ def hub_overrides(locator: dict, manager: "TaskManager") -> dict[str, object]:
     }
 
 
-def defined_kwargs(locator: dict, manager: "TaskManager") -> dict[str, object]:
-    """What the task's definition passes to `datasets.load_dataset`."""
-    return manager.task_index[locator["name"]].cfg.get("dataset_kwargs") or {}
+def defined_kwargs(keys: dict[str, object]) -> dict[str, object]:
+    """What a definition passes to `datasets.load_dataset`."""
+    return keys.get("dataset_kwargs") or {}
 
 
-def local_overrides(locator: dict, manager: "TaskManager", scratch: Path) -> dict[str, object]:
+def local_overrides(locator: dict, keys: dict[str, object], scratch: Path) -> dict[str, object]:
+    """One of lm-eval's own tasks over files at hand, which take the place of the one split that is scored."""
+    scored = next((key for key in ("test_split", "validation_split") if keys.get(key)), None)
+    if scored is None:
+        raise UserError(f"task {locator['name']!r} has neither a test nor a validation split in lm-eval")
+    splits = dict.fromkeys(("training_split", "validation_split", "test_split", "fewshot_split"))
+    return {
+        **splits,
+        scored: keys[scored],
+        "num_fewshot": 0,
+        "dataset_path": loader_of(locator["data_files"][0]),
+        "dataset_name": None,
+        "dataset_kwargs": {"data_files": {keys[scored]: locator["data_files"]}, "cache_dir": str(scratch)},
+    }
+
+
+def own_overrides(locator: dict, keys: dict[str, object], scratch: Path) -> dict[str, object]:
     """The definition names its data by file name alone; here the names become paths."""
-    kwargs = defined_kwargs(locator, manager)
+    kwargs = defined_kwargs(keys)
     if "data_files" not in kwargs:
         raise UserError(f"task {locator['name']!r}: {locator['yaml_file']} names no dataset_kwargs.data_files")
     paths = {Path(file).name: file for file in locator["data_files"]}

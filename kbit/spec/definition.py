@@ -57,6 +57,15 @@ def read_definition(task: str, file: Path) -> Definition:
     return Definition(file, content, tuple(loader.functions))
 
 
+def read_keys(task: str, file: Path) -> dict[str, object]:
+    """The keys of a definition, those it includes beneath its own, as lm-eval merges them. UserError as above."""
+    definition = read_definition(task, file)
+    if not isinstance(definition.content, dict):
+        raise UserError(f"task {task!r}: {file} is not a mapping of keys")
+    included = [read_keys(task, include) for include in definition.includes]
+    return {key: value for content in [*included, definition.content] for key, value in content.items()}
+
+
 def drawn_in(task: str, definition: Definition) -> list[Path]:
     """Every other file that a definition is made of, sorted: YAML it includes, Python files of its functions.
 

@@ -1,4 +1,4 @@
-"""The tasks of a study: lm-eval's tasks, or task YAML with local data, and what identifies them."""
+"""The tasks of a study: what defines them (lm-eval, or YAML of one's own), their data, and what identifies them."""
 
 import json
 from dataclasses import dataclass
@@ -14,6 +14,9 @@ from kbit.spec.errors import UserError
 from kbit.spec.section import Section
 
 Kind = Literal["zero-shot", "perplexity"]
+
+LOADERS = {".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json", ".parquet": "parquet"}
+"""The loader of `datasets` for local data of lm-eval's own tasks, by how a file's name ends."""
 
 
 class TaskEntry(Section):
@@ -35,10 +38,12 @@ class TaskEntry(Section):
 
     @model_validator(mode="after")
     def check_source(self) -> "TaskEntry":
-        if (self.yaml_file is None) == (self.dataset is None):
-            raise ValueError(f"task {self.name!r} needs exactly one of yaml_file (with data_files) and dataset")
         if self.yaml_file is not None and not self.data_files:
             raise ValueError(f"task {self.name!r} has a yaml_file and needs its data_files")
+        if bool(self.data_files) == (self.dataset is not None):
+            raise ValueError(f"task {self.name!r} needs exactly one of dataset (on the hub) and data_files (local)")
+        if self.dataset is None and (self.dataset_name or self.revision):
+            raise ValueError(f"task {self.name!r}: dataset_name and revision are those of a dataset, which it has not")
         if (self.chance is None) != (self.kind == "perplexity"):
             raise ValueError(f"task {self.name!r}: chance is stated for zero-shot tasks, and only for them")
         return self
@@ -58,7 +63,8 @@ class Task:
     item_limit: int | None
     """Score the first so many items; None scores all."""
     definition: str
-    """Digest of the local YAML, its data and what it draws in; or of lm-eval's name and the data set's revision."""
+    """Digest of the local YAML, its data and what it draws in; or of lm-eval's name and the data set's revision, or
+    lm-eval's name and the local data."""
     yaml_file: Path | None
     data_files: tuple[Path, ...]
 
@@ -94,24 +100,50 @@ class Task:
 
 
 def resolve_task(entry: TaskEntry, item_limit: int | None, tasks_file: Path) -> Task:
-    """Identify a task's definition and data. UserError when a file is missing or its lines are not JSON."""
-    if entry.yaml_file is None:
+    """Identify a task's definition and data. UserError when a file is missing, empty, or its lines are not JSON."""
+    if entry.dataset is not None:
         definition = digest_json([entry.name, entry.dataset, entry.dataset_name, entry.revision or "unpinned"])
         return Task(entry, item_limit, definition, None, ())
-    files = [Path(tasks_file.parent, name).resolve() for name in (entry.yaml_file, *entry.data_files)]
-    for file in files:
-        if not file.is_file():
+    data = tuple(find_file(entry, name, tasks_file) for name in entry.data_files)
+    for file in data:
+        check_data(entry, file)
+    if entry.yaml_file is None:
+        check_loaders(entry, tasks_file)
+        definition = digest_json(["lm-eval", entry.name, [digest_file(file) for file in data]])
+        return Task(entry, item_limit, definition, None, data)
+    yaml_file = find_file(entry, entry.yaml_file, tasks_file)
+    return Task(entry, item_limit, identify_own(entry, yaml_file, data), yaml_file, data)
+
+
+def find_file(entry: TaskEntry, name: str, tasks_file: Path) -> Path:
+    file = Path(tasks_file.parent, name).resolve()
+    if not file.is_file():
+        raise UserError(f"task {entry.name!r}: no file {file} (yaml_file and data_files of the task in {tasks_file})")
+    return file
+
+
+def check_loaders(entry: TaskEntry, tasks_file: Path) -> None:
+    """The data of one of lm-eval's tasks is read by one loader, known by the files' names."""
+    found = {name: loader_of(name) for name in entry.data_files}
+    for name, loader in found.items():
+        if loader is None:
             raise UserError(
-                f"task {entry.name!r}: no file {file} (yaml_file and data_files of the task in {tasks_file})"
+                f"task {entry.name!r}: {name} is none of {', '.join(LOADERS)} (data_files of the task in {tasks_file})"
             )
-    definition = read_definition(entry.name, files[0])
+    if len(set(found.values())) > 1:
+        raise UserError(f"task {entry.name!r}: data_files are either JSON lines or Parquet, not both ({tasks_file})")
+
+
+def loader_of(file: str) -> str | None:
+    return next((loader for suffix, loader in LOADERS.items() if file.endswith(suffix)), None)
+
+
+def identify_own(entry: TaskEntry, yaml_file: Path, data: tuple[Path, ...]) -> str:
+    definition = read_definition(entry.name, yaml_file)
     name = definition.content.get("task") if isinstance(definition.content, dict) else None
     if name != entry.name:
-        raise UserError(f"task {entry.name!r}: {files[0]} defines {name!r}; both names must be the same")
-    for file in files[1:]:
-        check_json_lines(entry, file)
-    identity = identify(files, drawn_in(entry.name, definition))
-    return Task(entry, item_limit, identity, files[0], tuple(files[1:]))
+        raise UserError(f"task {entry.name!r}: {yaml_file} defines {name!r}; both names must be the same")
+    return identify([yaml_file, *data], drawn_in(entry.name, definition))
 
 
 def identify(files: list[Path], further: list[Path]) -> str:
@@ -120,7 +152,9 @@ def identify(files: list[Path], further: list[Path]) -> str:
     return digest_json([*own, [digest_file(file) for file in further]] if further else own)
 
 
-def check_json_lines(entry: TaskEntry, file: Path) -> None:
+def check_data(entry: TaskEntry, file: Path) -> None:
+    if file.stat().st_size == 0:
+        raise UserError(f"task {entry.name!r}: {file} is empty")
     if file.suffix != ".jsonl":
         return
     for number, line in enumerate(file.read_bytes().splitlines(), start=1):

@@ -1,4 +1,8 @@
-"""Real tasks and real models, as a study's locators name them, and lm-eval's own runner as the oracle."""
+"""Real tasks and real models, as a study's locators name them, and lm-eval's own runner as the oracle.
+
+Tasks whose data lies on the hub are lm-eval's own definitions over the few handwritten items in datasets/<task>/, which
+have the columns and the split of the real data set (datasets/README.md).
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,10 +16,11 @@ from kbit.models.load import load_model
 from kbit.models.tokenizer import load_tokenizer
 from kbit.spec.requests import REQUESTS_VERSION
 from kbit.spec.section import load_section
-from kbit.spec.tasks import TasksFile, resolve_task
+from kbit.spec.tasks import TaskEntry, TasksFile, resolve_task
 
 ROOT = Path(__file__).parents[2]
 TASKS_FILE = ROOT / "config" / "tasks.yaml"
+DATASETS = Path(__file__).parent / "datasets"
 
 
 @cache
@@ -55,6 +60,37 @@ def requests_of(task_locator, tmp_path_factory) -> Callable[..., Requests]:
     def build(name: str, item_limit: int, model: str = "neox-32x2") -> Requests:
         path = tmp_path_factory.mktemp("requests") / f"{name}.parquet"
         build_requests(requests_spec(task_locator(name, item_limit), model), path)
+        return read_requests(path)
+
+    return build
+
+
+def on_disk(entry: TaskEntry, *data_files: Path) -> TaskEntry:
+    """A task of the hub as a user states it who has its data on disk."""
+    hub = {"dataset": None, "dataset_name": None, "revision": None}
+    return TaskEntry.model_validate({**entry.model_dump(), **hub, "data_files": [str(file) for file in data_files]})
+
+
+@pytest.fixture(scope="session")
+def real_task_locator() -> Callable[..., dict]:
+    """Locator of one of lm-eval's tasks over its items in datasets/, or over the files given."""
+    entries = {entry.name: entry for entry in load_section(TasksFile, TASKS_FILE).tasks}
+
+    def locate(name: str, *data_files: Path) -> dict:
+        entry = on_disk(entries[name], *(data_files or (DATASETS / name).iterdir()))
+        return resolve_task(entry, None, TASKS_FILE).locator()
+
+    return locate
+
+
+@pytest.fixture(scope="session")
+def real_task_requests(real_task_locator, tmp_path_factory) -> Callable[..., Requests]:
+    """Requests of one of lm-eval's tasks over its items in datasets/, in the tokenizer of an embedded model."""
+
+    @cache
+    def build(name: str, model: str = "neox-32x2") -> Requests:
+        path = tmp_path_factory.mktemp("requests") / f"{name}.parquet"
+        build_requests(requests_spec(real_task_locator(name), model), path)
         return read_requests(path)
 
     return build

@@ -1,7 +1,7 @@
 """lm-eval's own tasks of config/tasks.yaml: described as lm-eval has them, rebuilt from a requests file as they were.
 
-Their data lies on the hub. Here a folder with a few handwritten rows in each data set's own columns takes its place;
-definition, functions, prompts and metrics are lm-eval's.
+Their data lies on the hub. Here a folder of handwritten items in each data set's own columns (datasets/), laid out as a
+data set of the hub is, takes its place; definition, functions, prompts and metrics are lm-eval's.
 """
 
 import gzip
@@ -10,6 +10,7 @@ import random
 from pathlib import Path
 
 import pytest
+from lm_eval.tasks._yaml_loader import load_yaml
 
 from kbit.evaluation.requests import make_requests
 from kbit.evaluation.requests_file import read_requests_file, write_requests
@@ -20,41 +21,18 @@ from kbit.spec.tasks import TasksFile
 
 TASKS_FILE = Path(__file__).parents[2] / "config" / "tasks.yaml"
 ENTRIES = {entry.name: entry for entry in load_section(TasksFile, TASKS_FILE).tasks if entry.dataset}
-PAGE = " = A Title = \n\n The ship 's 1 @,@ 200 men , and their dog , sailed @-@ by night . \n"
-ROWS = {
-    "lambada_openai": [{"text": "He asked his dog to fetch the dog"}, {"text": "She sang a song, then another song"}],
-    "winogrande": [
-        {"sentence": "The cup fell because _ was loose.", "option1": "the cup", "option2": "the shelf", "answer": "2"},
-        {"sentence": "Ann thanked Eve because _ had helped.", "option1": "Ann", "option2": "Eve", "answer": "2"},
-    ],
-    "hellaswag": [
-        {
-            "activity_label": "Cooking",
-            "ctx_a": "A man stirs a pot.",
-            "ctx_b": "he",
-            "endings": ["adds salt [step] slowly.", "flies away.", "sleeps.", "sings to the moon."],
-            "label": label,
-        }
-        for label in ("0", "3")
-    ],
-    "piqa": [
-        {"goal": "To open a jar", "sol1": "twist the lid", "sol2": "paint the lid", "label": 0},
-        {"goal": "To dry a shirt", "sol1": "soak it", "sol2": "hang it in the sun", "label": 1},
-    ],
-    "c4": [{"text": "A shop near you ."}, {"text": "All about boats , and more ."}],
-    "wikitext": [{"page": PAGE}, {"page": PAGE * 2}],
-}  # fmt: skip
+DATASETS = Path(__file__).parent / "datasets"
 
 
 def write_data_set(folder: Path, name: str) -> None:
     """A data set folder as `datasets` reads it: every split that lm-eval's definition names, of the same rows."""
-    lines = "".join(json.dumps(row) + "\n" for row in ROWS[name])
+    (items,) = (DATASETS / name).iterdir()
     files = {split: f"{split}.jsonl.gz" for split in ("train", "validation", "test")}
     if name == "c4":  # lm-eval's definition names these files
         files = {"train": "en/c4-train.00000-of-01024.json.gz", "validation": "en/c4-validation.00000-of-00008.json.gz"}
     for file in files.values():
         (folder / file).parent.mkdir(exist_ok=True)
-        (folder / file).write_bytes(gzip.compress(lines.encode()))
+        (folder / file).write_bytes(gzip.compress(items.read_bytes()))
     splits = [{"split": split, "path": file} for split, file in files.items()]
     configs = [{"config_name": ENTRIES[name].dataset_name or "default", "data_files": splits}]
     (folder / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
@@ -68,7 +46,9 @@ def locator(request, tmp_path, task_locator):
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_the_list_says_what_lm_eval_says(entry, task_locator):
-    definition = task_manager(task_locator(entry.name, None)).task_index[entry.name].cfg
+    file = task_manager(task_locator(entry.name, None)).task_index[entry.name].yaml_path
+    definition = load_yaml(file, resolve_func=False)  # with the keys that it includes
+    assert entry.name == definition["task"]
     assert entry.dataset == definition["dataset_path"]
     assert entry.dataset_name == definition["dataset_name"]
     assert entry.version == str(definition["metadata"]["version"])
@@ -84,7 +64,7 @@ def test_a_task_rebuilt_without_data_gives_the_metrics_of_the_original(locator, 
 
     original.build_all_requests()
     documents = [doc for _, doc in original.doc_iterator()]
-    assert requests.docs == documents
+    assert requests.docs == [json.loads(json.dumps(doc, default=lambda date: date.isoformat())) for doc in documents]
     draw = random.Random(0)
     items = {}
     for index, doc in enumerate(documents):
@@ -116,5 +96,5 @@ def test_winogrande_scores_one_ending_under_two_contexts(tmp_path, task_locator,
     requests = make_requests(spec_of(locator, "neox-32x2"), embedded_tokenizer)
     contexts = [embedded_tokenizer.decode(context) for context in requests.contexts]
     endings = [embedded_tokenizer.decode(continuation) for continuation in requests.continuations]
-    assert contexts == ["The cup fell because the cup", "The cup fell because the shelf"]
-    assert endings == [" was loose."] * 2
+    assert contexts == [f"The lamp would not fit on the shelf because the {noun}" for noun in ("lamp", "shelf")]
+    assert endings == [" was too tall."] * 2
