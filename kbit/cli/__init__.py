@@ -46,15 +46,22 @@ def options(
 
 
 @app.command()
-def plan(study: StudyFile, json: AsJson = False) -> None:
-    """Print a study's models, specs, cells, slices, estimated GPU-hours, and what is already there.
+def plan(
+    study: StudyFile,
+    profile: Annotated[Path | None, typer.Option(help="Snakemake profile: what its place has is costed.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Print a study's models, specs, cells, slices, what is already there, and how many GPU-hours the rest will take.
 
-    Example: kbit plan config/paper.yaml
+    Example: kbit plan config/paper.yaml --profile profiles/local
     """
     from kbit.cli.plan import print_plan
+    from kbit.plan.hardware import Hardware, hardware_of_profile
     from kbit.plan.plan import plan_study
+    from kbit.plan.resources import estimate_study
 
-    print_plan(plan_study(study), as_json=json)
+    hardware = Hardware() if profile is None else hardware_of_profile(profile)
+    print_plan(estimate_study(plan_study(study), hardware), as_json=json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -1,62 +1,157 @@
-"""`kbit plan`: what a study asks for, what it will cost, and what is already there."""
+"""`kbit plan`: what a study asks for, what it will cost and why, and what is already there."""
 
 import json
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 
 from rich.console import Console
 from rich.table import Table
 
-from kbit.plan.missing import count_missing
+from kbit.plan.cost import Seconds
 from kbit.plan.plan import Plan
-from kbit.plan.resources import expected_gpu_hours
+from kbit.plan.resources import Estimate, Estimator
+from kbit.plan.shards import Shard
+from kbit.store.throughput import PredictionError
+
+SHARES = tuple(part.name for part in fields(Seconds))
+"""What GPU-hours are made up of."""
 
 
-def print_plan(plan: Plan, as_json: bool) -> None:
-    """Print the plan as a table per family, or as JSON."""
-    summary = summarize(plan)
+def print_plan(estimator: Estimator, as_json: bool) -> None:
+    """Print the plan as tables per family, or as JSON."""
+    summary = summarize(estimator)
     if as_json:
         print(json.dumps(summary, indent=2))
         return
-    table = Table(title=f"{plan.study.config.title} ({plan.study.path})")
-    for heading in ("family", "models", "specs", "cells", "slices", "cells there", "GPU-hours"):
-        table.add_column(heading, justify="left" if heading == "family" else "right")
-    for row in [*summary["families"], {"family": "all", **summary["total"]}]:
-        numbers = (row["models"], row["specs"], row["cells"], row["slices"], row["cells_there"])
-        table.add_row(row["family"], *(f"{number:,}" for number in numbers), f"{row['gpu_hours']:,.1f}")
+    plan = estimator.plan
     console = Console()
-    console.print(table)
+    console.print(counts_table(plan, summary))
     console.print(f"tasks: {', '.join(task.name for task in plan.study.tasks)}")
+    if summary["total"]["gpu_hours"]:
+        console.print(cost_table(summary))
+    for line in basis_lines(summary):
+        console.print(line, highlight=False)
     if plan.unbuilt:
         console.print(f"planned, but not evaluated by this release: {', '.join(plan.unbuilt)}")
     if plan.unpinned:
         console.print(f"{len(plan.unpinned)} models and tasks have no revision yet: kbit pin fills them in")
 
 
-def summarize(plan: Plan) -> dict[str, object]:
-    """Counts per family and in all, as plain JSON values."""
-    missing = {shard.part: count_missing(shard) for shard in plan.shards}
+def counts_table(plan: Plan, summary: dict) -> Table:
+    table = Table(title=f"{plan.study.config.title} ({plan.study.path})")
+    for heading in ("family", "models", "specs", "cells", "slices", "cells there", "GPU-hours"):
+        table.add_column(heading, justify="left" if heading == "family" else "right")
+    for row in rows_of(summary):
+        numbers = (row["models"], row["specs"], row["cells"], row["slices"], row["cells_there"])
+        table.add_row(row["family"], *(f"{number:,}" for number in numbers), f"{row['gpu_hours']:,.1f}")
+    return table
+
+
+def cost_table(summary: dict) -> Table:
+    """How the GPU-hours of each family are made up."""
+    table = Table(title="GPU-hours of what is missing, by what they are spent on")
+    for heading in ("family", "tokens", "FLOP", "streamed", *SHARES, "all"):
+        table.add_column(heading, justify="left" if heading == "family" else "right")
+    for row in rows_of(summary):
+        hours = row["gpu_hours_by"]
+        table.add_row(
+            row["family"],
+            f"{row['gpu_tokens']:.3g}",
+            f"{row['gpu_flop']:.3g}",
+            f"{row['streamed_models']:,}",
+            *(f"{hours[share]:,.1f}" for share in SHARES),
+            f"{row['gpu_hours']:,.1f}",
+        )
+    return table
+
+
+def rows_of(summary: dict) -> list[dict]:
+    return [*summary["families"], {"family": "all", **summary["total"]}]
+
+
+def basis_lines(summary: dict) -> list[str]:
+    """What the estimate is based on, and how good the last one was."""
+    place = summary["hardware"]
+    lines = []
+    if summary["speeds"]:
+        lines.append(
+            f"place: a GPU of {place['gpu_memory_gb']:g} GB and {place['gpu_tflops']:g} TFLOP/s, at most "
+            f"{place['max_gpus']} of them and {place['host_memory_gb']:g} GB of host memory a job, weights read at "
+            f"{place['read_gb_per_second']:g} GB/s"
+        )
+    lines += [f"speed of {speed['models']} models: {speed['source']}" for speed in summary["speeds"]]
+    if error := summary["last_prediction"]:
+        lines.append(
+            f"last prediction: {error['median_ratio']:.2f} times the measured seconds of a cell "
+            f"(80 % of {error['cells']:,} cells between {error['low_ratio']:.2f} and {error['high_ratio']:.2f}), "
+            f"each model predicted without its own measurements, from {'; '.join(error['sources'])}"
+        )
+    return lines
+
+
+def summarize(estimator: Estimator) -> dict[str, object]:
+    """Counts and costs per family and in all, as plain JSON values."""
+    plan = estimator.plan
     families = list(dict.fromkeys(model.family for model in plan.study.models))
     return {
         "study": plan.study.name,
         "title": plan.study.config.title,
         "key": plan.key,
         "tasks": [task.name for task in plan.study.tasks],
-        "families": [{"family": family, **count(plan, missing, family)} for family in families],
-        "total": count(plan, missing, None),
+        "families": [{"family": family, **count(estimator, family)} for family in families],
+        "total": count(estimator, None),
+        "hardware": estimator.hardware.model_dump(),
+        "speeds": speeds(estimator),
+        "last_prediction": as_json(estimator.measured.predictions.get(plan.study.name)),
         "unbuilt": plan.unbuilt,
         "unpinned": plan.unpinned,
     }
 
 
-def count(plan: Plan, missing: dict, family: str | None) -> dict[str, object]:
+def as_json(error: PredictionError | None) -> dict[str, object] | None:
+    return None if error is None else asdict(error)
+
+
+def count(estimator: Estimator, family: str | None) -> dict[str, object]:
+    plan = estimator.plan
     cells = [cell for cell in plan.cells if family in (None, cell.model.family)]
     shards = [shard for shard in plan.shards if family in (None, shard.model.family)]
-    models = Counter(cell.model.name for cell in cells)
+    estimates = [estimator.estimate(shard) for shard in shards]
+    missing = sum(estimate.work.cells for estimate in estimates if estimate.work)
     return {
-        "models": len(models),
+        "models": len({cell.model.name for cell in cells}),
         "specs": len({cell.spec for cell in cells}),
         "cells": len(cells),
         "slices": len(shards),
-        "cells_there": len(cells) - sum(missing[shard.part] for shard in shards),
-        "gpu_hours": round(sum(expected_gpu_hours(shard) for shard in shards), 2),
+        "cells_there": len(cells) - missing,
+        **gpu_costs(shards, estimates),
     }
+
+
+def gpu_costs(shards: Sequence[Shard], estimates: Sequence[Estimate]) -> dict[str, object]:
+    """GPU-hours and what they are made up of; what runs on CPUs is left out."""
+    on_gpu = [estimate for estimate in estimates if estimate.cost.gpus]
+    hours = {
+        share: sum(estimate.cost.gpus * getattr(estimate.cost.seconds, share) for estimate in on_gpu) / 3600
+        for share in SHARES
+    }
+    pairs = zip(shards, estimates, strict=True)
+    streamed = {shard.model.name for shard, estimate in pairs if estimate.cost.placement.kind == "streamed"}
+    return {
+        "gpu_hours": round(sum(estimate.cost.gpu_hours for estimate in on_gpu), 2),
+        "gpu_hours_by": {share: round(value, 2) for share, value in hours.items()},
+        "gpu_tokens": sum(estimate.work.tokens for estimate in on_gpu),
+        "gpu_flop": sum(estimate.work.flop for estimate in on_gpu),
+        "streamed_models": len(streamed),
+    }
+
+
+def speeds(estimator: Estimator) -> list[dict[str, object]]:
+    """What the speeds of the models that have cells missing come from, the most frequent source first."""
+    sources = {
+        shard.model.name: estimate.rates.source
+        for shard in estimator.plan.shards
+        if (estimate := estimator.estimate(shard)).rates
+    }
+    return [{"source": source, "models": models} for source, models in Counter(sources.values()).most_common()]

@@ -1,44 +1,36 @@
-"""The cost model: minutes, host memory and GPUs of a shard, from its model's size and the cells still missing.
+"""The cost model: seconds, host memory and GPUs of a job, from its model's size, the cells still missing and the place.
 
-It says what to ask a scheduler for, so it errs upwards. Its assumptions, per data-center GPU of the A100 / H100 class:
+Where the weights lie follows from sizes alone (kbit/spec/placement.py), how fast tokens are scored from
+kbit/plan/rates.py. What is added to that, erring upwards:
 
-* Scoring dominates. A forward pass is 2 floating-point operations per parameter and token, done at 40 % of an A100's
-  312 TFLOP/s of dense fp16 (an H100 is two to three times faster); float32 runs at an eighth of that. Each batch costs
-  30 ms besides, which is what small models are bound by.
-* Layers that are spread over several GPUs run one after the other: more GPUs give memory, not speed.
-* Quantizing is bound by memory: 10 ms for 7 billion weights in one fused pass, here taken as ten passes (plain torch).
-* GPUs hold the weights twice, pristine and quantized (kbit/models/quantized.py), and the tensors of a batch. The host
-  holds what it reads once, or on a CPU both.
-* Models under 20 million parameters (the embedded ones) are scored on the CPU, at 20 GFLOP/s and 0.3 s per cell.
+* Starting: the interpreter, torch, the CUDA context. Weights are read from the file system once per job.
+* `host`: the pristine linears cross from host memory once per spec; `mapped`: they are read from the file system.
+* `streamed`: all weights cross once per spec, from the page cache if host memory has room for it, else from the file
+  system; and the hidden states of all of a spec's tokens come and go between host and device once per layer. Nothing is
+  assumed to overlap with computing.
+* Quantizing is bound by memory, and by sorting for `quantile`.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
+from kbit.plan.hardware import Hardware
+from kbit.plan.rates import Rates
 from kbit.spec.cell import Cell
+from kbit.spec.flop import token_flop
+from kbit.spec.placement import CPU, HIDDEN_BYTES, Placement, choose_placement
 
 CPU_PARAMETERS = 20_000_000
 """Below, a GPU would wait for its kernels to be launched."""
-
-COPIES = 2
-"""Of the weights, while a spec is applied."""
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-GPU_FLOPS = {"float32": 0.125 * 125e12, "float16": 125e12, "bfloat16": 125e12}
-CPU_FLOPS = 20e9
-BATCH_SECONDS = 0.03
-BATCH_TOKENS = 4096
-CPU_CELL_SECONDS = 0.3
-QUANTIZE_SECONDS = 10 * 0.01 / 7e9
-"""Per parameter."""
 GPU_START_SECONDS = 60
 CPU_START_SECONDS = 10
-READ_BYTES_PER_SECOND = 0.5e9
-"""A shared file system with many readers."""
-GPU_MEMORY_BYTES = 72e9
-"""Of a card of 80 GB, after the CUDA context."""
-GPU_BATCH_BYTES = 6e9
-"""Activations, and logits in fp32: 8192 tokens of a 250,880-word vocabulary are 8 GB whole, a part of it at a time."""
+LINK_BYTES_PER_SECOND = 20e9
+"""Between pinned host memory and a GPU: PCIe 4 x16 gives 25 GB/s, PCIe 5 the double."""
+ASPECT = 256
+"""Width over layers at most: 205 in BLOOM-176B, the widest of its depth among the paper's models."""
 HOST_MB = 2000
 """The interpreter, torch and lm-eval (about 1 GB), requests and rows."""
 MARGIN = 2.0
@@ -47,62 +39,178 @@ LEAST_MINUTES = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Missing cells of one model, added up."""
+
+    parameters: int
+    """All of the model, tied tensors once."""
+    linears: int
+    """Weights that are quantized; all parameters where the data sheet does not say."""
+    dtype: str
+    token_budget: int
+    """Tokens of one batch."""
+    cells: int
+    specs: int
+    """The model is quantized once for each."""
+    tokens: int
+    pass_tokens: int
+    """Tokens of the largest spec: what a streamed model keeps hidden states of."""
+    flop: int
+
+    @property
+    def weight_bytes(self) -> int:
+        return BYTES[self.dtype] * self.parameters
+
+    @property
+    def linear_bytes(self) -> int:
+        return BYTES[self.dtype] * self.linears
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Expected wall time of a job by what it is spent on."""
+
+    start: float
+    read: float
+    quantize: float
+    transfer: float
+    score: float
+
+    @property
+    def total(self) -> float:
+        return sum(getattr(self, part.name) for part in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """What a shard asks for."""
+    """What a shard asks for, and what it is expected to take."""
 
     minutes: int
     """Wall time to ask for; twice what is expected."""
     mem_mb: int
     """Host memory."""
-    gpus: int
-    gpu_hours: float
-    """Expected GPU-hours, without margin; 0 on a CPU."""
+    placement: Placement
+    seconds: Seconds
+
+    @property
+    def gpus(self) -> int:
+        return self.placement.gpus
+
+    @property
+    def gpu_hours(self) -> float:
+        """Expected, without margin; 0 on a CPU."""
+        return self.gpus * self.seconds.total / 3600
 
 
-IDLE = Cost(minutes=LEAST_MINUTES, mem_mb=HOST_MB, gpus=0, gpu_hours=0.0)
+IDLE = Cost(minutes=LEAST_MINUTES, mem_mb=HOST_MB, placement=CPU, seconds=Seconds(0, 0, 0, 0, 0))
 """Nothing is missing: the job only writes its part from the journal."""
 
 
-def shard_cost(parameters: int, dtype: str, cell_tokens: Iterable[int], n_specs: int) -> Cost:
-    """Cost of the cells still missing from a shard.
-
-    parameters: of the model, tied tensors once. dtype: compute dtype. cell_tokens: tokens to score, one entry per
-    missing cell. n_specs: how many quantization specs these cells have (the model is quantized once for each).
-    """
-    tokens = list(cell_tokens)
-    if not tokens:
-        return IDLE
-    gpus = gpus_needed(parameters, dtype)
-    seconds = gpu_seconds(parameters, dtype, tokens, n_specs) if gpus else cpu_seconds(parameters, tokens)
-    return Cost(
-        minutes=max(LEAST_MINUTES, math.ceil(MARGIN * seconds / 60)),
-        mem_mb=HOST_MB + math.ceil((1 if gpus else COPIES) * BYTES[dtype] * parameters / 1e6),
-        gpus=gpus,
-        gpu_hours=gpus * seconds / 3600,
+def add_up(missing: Sequence[Cell], token_budget: int) -> Work:
+    """The work of missing cells of one model; at least one."""
+    model = missing[0].model
+    by_spec: Counter[object] = Counter()
+    flop = 0
+    for cell in missing:
+        tokens = cell_tokens(cell)
+        by_spec[cell.spec] += tokens
+        flop += tokens * token_flop(model.parameters, model.quantized_parameters, cell.task.kind)
+    return Work(
+        parameters=model.parameters,
+        linears=model.quantized_parameters or model.parameters,
+        dtype=missing[0].dtype,
+        token_budget=token_budget,
+        cells=len(missing),
+        specs=len(by_spec),
+        tokens=by_spec.total(),
+        pass_tokens=max(by_spec.values()),
+        flop=flop,
     )
 
 
-def cells_cost(missing: Sequence[Cell]) -> Cost:
-    """Cost of missing cells of one model."""
-    if not missing:
-        return IDLE
-    tokens = [cell.task.items * cell.task.entry.tokens_per_item for cell in missing]
-    return shard_cost(missing[0].model.parameters, missing[0].dtype, tokens, len({cell.spec for cell in missing}))
+def cell_tokens(cell: Cell) -> int:
+    """Tokens that go through the model, as the list of tasks estimates them."""
+    return cell.task.items * cell.task.entry.tokens_per_item
 
 
-def gpus_needed(parameters: int, dtype: str) -> int:
-    """GPUs that hold both copies of the weights; none for a model small enough for the CPU."""
-    if parameters < CPU_PARAMETERS:
-        return 0
-    return math.ceil((COPIES * BYTES[dtype] * parameters + GPU_BATCH_BYTES) / GPU_MEMORY_BYTES)
+def place(work: Work, hardware: Hardware) -> Placement:
+    """Where the weights will lie, and on how many GPUs; small models are scored on the CPU."""
+    if work.parameters < CPU_PARAMETERS:
+        return CPU
+    return choose_placement(
+        work.weight_bytes,
+        work.linear_bytes,
+        hardware.gpu_memory_bytes,
+        hardware.max_gpus,
+        hardware.host_memory_bytes,
+    )
 
 
-def gpu_seconds(parameters: int, dtype: str, tokens: list[int], n_specs: int) -> float:
-    start = GPU_START_SECONDS + BYTES[dtype] * parameters / READ_BYTES_PER_SECOND
-    batches = sum(math.ceil(count / BATCH_TOKENS) for count in tokens)
-    scoring = 2 * parameters * sum(tokens) / GPU_FLOPS[dtype] + batches * BATCH_SECONDS
-    return start + n_specs * parameters * QUANTIZE_SECONDS + scoring
+def job_cost(work: Work, hardware: Hardware, rates: Rates) -> Cost:
+    """What a job of this work asks for."""
+    placement = place(work, hardware)
+    seconds = Seconds(
+        start=GPU_START_SECONDS if placement.gpus else CPU_START_SECONDS,
+        read=work.weight_bytes / (1e9 * hardware.read_gb_per_second),
+        quantize=work.specs * work.linears * rates.quantize_seconds,
+        transfer=transfer_seconds(work, placement, hardware),
+        score=rates.scoring_seconds(work.tokens, work.flop, work.cells),
+    )
+    minutes = max(LEAST_MINUTES, math.ceil(MARGIN * seconds.total / 60))
+    return Cost(minutes, host_mb(work, placement, hardware), placement, seconds)
 
 
-def cpu_seconds(parameters: int, tokens: list[int]) -> float:
-    return CPU_START_SECONDS + len(tokens) * CPU_CELL_SECONDS + 2 * parameters * sum(tokens) / CPU_FLOPS
+def transfer_seconds(work: Work, placement: Placement, hardware: Hardware) -> float:
+    """Moving weights and hidden states between file system, host and device, after the first reading."""
+    read = 1e9 * hardware.read_gb_per_second
+    match placement.kind:
+        case "twin":
+            return 0
+        case "host":
+            return work.specs * work.linear_bytes / LINK_BYTES_PER_SECOND
+        case "mapped":
+            return work.specs * work.linear_bytes / read
+    again = LINK_BYTES_PER_SECOND if keeps_weights(work, hardware) else read
+    weights = work.weight_bytes / LINK_BYTES_PER_SECOND + (work.specs - 1) * work.weight_bytes / again
+    hidden = 2 * work.tokens * layers(work) * width(work) * BYTES[work.dtype] / LINK_BYTES_PER_SECOND
+    return weights + hidden
+
+
+def host_mb(work: Work, placement: Placement, hardware: Hardware) -> int:
+    """Host memory to ask for."""
+    match placement.kind:
+        case "twin":
+            needed = (1 if placement.gpus else 2) * work.weight_bytes
+        case "host":
+            # Read, then pinned: never all of both, as the weights leave for the device in between.
+            needed = 1.1 * work.weight_bytes
+        case "mapped":
+            needed = hardware.host_memory_bytes - 1e6 * HOST_MB
+        case "streamed":
+            needed = streamed_bytes(work) + (work.weight_bytes if keeps_weights(work, hardware) else 0)
+    return HOST_MB + math.ceil(needed / 1e6)
+
+
+def keeps_weights(work: Work, hardware: Hardware) -> bool:
+    """Whether the page cache can hold a streamed model's files from spec to spec."""
+    return streamed_bytes(work) + work.weight_bytes + 1e6 * HOST_MB <= hardware.host_memory_bytes
+
+
+def streamed_bytes(work: Work) -> float:
+    """What streaming needs of host memory: hidden states up to a bound, the layer in use and the next."""
+    hidden = work.pass_tokens * width(work) * BYTES[work.dtype]
+    return min(hidden, HIDDEN_BYTES) + 2 * work.linear_bytes / layers(work)
+
+
+def width(work: Work) -> float:
+    """An upper bound of the hidden size, which no data sheet states.
+
+    A transformer's layer has about 12 width^2 weights in its linears, and no model of the paper is wider than 256 times
+    its layers: linears = 12 width^2 layers >= 12 width^3 / 256.
+    """
+    return (ASPECT * work.linears / 12) ** (1 / 3)
+
+
+def layers(work: Work) -> float:
+    """Layers of a model that is as wide as that."""
+    return width(work) / ASPECT

@@ -1,14 +1,28 @@
-"""What the job of a shard asks the scheduler for: a function of the cells still missing, so that none needs no GPU."""
+"""What the job of a shard asks the scheduler for: a function of the cells still missing, so that none needs no GPU.
+
+And of the place, and of what earlier studies measured; neither changes a shard, only what its job asks for.
+"""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
+from pathlib import Path
 
-from kbit.plan.cost import Cost, cells_cost
+import kbit
+from kbit.plan.cost import IDLE, Cost, Work, add_up, job_cost, place
+from kbit.plan.gpu_bench import GpuBench, read_gpu_bench
+from kbit.plan.hardware import Hardware
 from kbit.plan.missing import missing_cells
+from kbit.plan.plan import Plan
+from kbit.plan.rates import Calibration, Rates, assumed_rates, benched_rates, measured_rates
 from kbit.plan.shards import Shard
+from kbit.spec.models import Model
+from kbit.spec.placement import Placement
+from kbit.store.paths import throughput_path
+from kbit.store.throughput import ThroughputTable, read_throughput
 
 GPU_JOB_THREADS = 4
 """Reading weights and preparing batches beside a GPU."""
+CPU_JOB_THREADS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +35,63 @@ class Resources:
     minutes: int
 
 
-@cache
-def shard_resources(shard: Shard) -> Resources:
-    """Resources of a shard as it stands now."""
-    cost = missing_cost(shard)
-    return Resources(GPU_JOB_THREADS if cost.gpus else 1, cost.gpus, cost.mem_mb, cost.minutes)
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One shard: what is missing, what it costs, and what that is based on."""
+
+    work: Work | None
+    """None if nothing is missing."""
+    cost: Cost
+    rates: Rates | None
 
 
-def missing_cost(shard: Shard) -> Cost:
-    """Cost of what the shard would still evaluate."""
-    missing = set(missing_cells(shard))
-    return cells_cost([cell for cell in shard.cells if cell.cell_id in missing])
+class Estimator:
+    """Estimates the shards of one plan; each once, as it stands when it is first asked for."""
+
+    def __init__(
+        self, plan: Plan, hardware: Hardware, measured: ThroughputTable, bench: GpuBench | None = None
+    ) -> None:
+        self.plan = plan
+        self.hardware = hardware
+        self.measured = measured
+        self.bench = bench
+        self._estimates: dict[Path, Estimate] = {}
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        return Calibration(self.measured.rows, self.plan.study.models)
+
+    def resources(self, shard: Shard) -> Resources:
+        """Resources of a shard's job."""
+        cost = self.estimate(shard).cost
+        return Resources(GPU_JOB_THREADS if cost.gpus else CPU_JOB_THREADS, cost.gpus, cost.mem_mb, cost.minutes)
+
+    def estimate(self, shard: Shard) -> Estimate:
+        """The cost of what the shard would still evaluate."""
+        if shard.part not in self._estimates:
+            self._estimates[shard.part] = self._estimate(shard)
+        return self._estimates[shard.part]
+
+    def _estimate(self, shard: Shard) -> Estimate:
+        missing = set(missing_cells(shard))
+        if not missing:
+            return Estimate(None, IDLE, None)
+        work = add_up([cell for cell in shard.cells if cell.cell_id in missing], shard.token_budget)
+        rates = self.rates(shard.model, work, place(work, self.hardware))
+        return Estimate(work, job_cost(work, self.hardware, rates), rates)
+
+    def rates(self, model: Model, work: Work, placement: Placement) -> Rates:
+        """Measured on this machine, else by the bench, else assumed."""
+        threads = GPU_JOB_THREADS if placement.gpus else CPU_JOB_THREADS
+        row = self.calibration.nearest(model, work.dtype, placement, threads)
+        if row is not None:
+            return measured_rates(row, work.token_budget)
+        if self.bench is not None and placement.gpus and work.dtype != "float32":
+            return benched_rates(work.parameters, work.token_budget, self.hardware, self.bench)
+        return assumed_rates(work.dtype, work.token_budget, placement.gpus, self.hardware)
 
 
-def expected_gpu_hours(shard: Shard) -> float:
-    """Expected GPU-hours of the cells still missing."""
-    return missing_cost(shard).gpu_hours
+def estimate_study(plan: Plan, hardware: Hardware) -> Estimator:
+    """The estimator of a plan, with what was measured in this results folder and by the bench of this checkout."""
+    bench = read_gpu_bench(Path(kbit.__file__).parents[1])
+    return Estimator(plan, hardware, read_throughput(throughput_path()), bench)

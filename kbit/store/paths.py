@@ -30,6 +30,11 @@ def requests_spec_path(task: str, digest: str) -> Path:
     return RESULTS / "requests" / f"{task}.{digest}.json"
 
 
+def throughput_path() -> Path:
+    """How fast models were scored, whichever study asked for them; a help for planning, no rule's input."""
+    return RESULTS / "throughput.json"
+
+
 def study_folder(study: str) -> Path:
     return RESULTS / "studies" / study
 

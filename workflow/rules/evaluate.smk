@@ -18,10 +18,10 @@ rule evaluate:
         "results/parts/{model}/{slice}.{key}.parquet",
     log:
         "results/logs/evaluate/{model}/{slice}.{key}.log",
-    threads: lambda wildcards: shard_resources(PLAN.shard(**wildcards)).threads
+    threads: lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).threads
     resources:
-        gpu=lambda wildcards: shard_resources(PLAN.shard(**wildcards)).gpus,
-        mem_mb=lambda wildcards, attempt: shard_resources(PLAN.shard(**wildcards)).mem_mb * attempt,
-        runtime=lambda wildcards, attempt: shard_resources(PLAN.shard(**wildcards)).minutes * attempt,
+        gpu=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).gpus,
+        mem_mb=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).mem_mb * attempt,
+        runtime=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).minutes * attempt,
     shell:
         "kbit run-shard {input.shard:q} --part {output:q} --threads {threads} 2> {log:q}"
