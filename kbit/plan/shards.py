@@ -62,6 +62,7 @@ class Shard:
                     "task_identity": cell.task.identity,
                     "item_limit": cell.task.item_limit,
                     "requests": digests[cell.task.name],
+                    "divergence": cell.task.divergence,
                 }
                 for cell in self.cells
             ],

@@ -26,7 +26,7 @@ class RequestsSpec:
         return {
             "requests_version": REQUESTS_VERSION,
             "task": self.task.locator(),
-            "task_identity": self.task.identity,
+            "task_identity": self.task.items_identity,
             "tokenizer_id": self.model.tokenizer_id,
             "model": self.model.locator(),
         }
@@ -34,4 +34,4 @@ class RequestsSpec:
 
 def requests_digest(task: Task, model: Model) -> str:
     """12 hex digits over the items, the tokenizer and the layout."""
-    return digest_json([task.identity, model.tokenizer_id, REQUESTS_VERSION])[:12]
+    return digest_json([task.items_identity, model.tokenizer_id, REQUESTS_VERSION])[:12]

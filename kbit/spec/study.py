@@ -1,7 +1,7 @@
 """The study: a whole grid, one YAML, one report. Read and checked once, then frozen."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,6 +23,9 @@ class TaskChoice(Section):
     name: str = Field(description="Name of a task in tasks_files.")
     item_limit: int | None = Field(
         default=None, gt=0, description="Score the first so many items; overrides the study's."
+    )
+    divergence: bool = Field(
+        default=False, description="Of a perplexity task: compare each model with its own 16-bit run, token by token."
     )
 
 
@@ -147,5 +150,10 @@ def select_tasks(config: StudyConfig, path: Path) -> tuple[Task, ...]:
         if choice.name in {task.name for task in tasks}:
             raise UserError(f"task {choice.name!r} is named twice (tasks of {path})")
         entry, tasks_file = entries[choice.name]
-        tasks.append(resolve_task(entry, choice.item_limit or config.item_limit, tasks_file))
+        if choice.divergence and entry.kind != "perplexity":
+            raise UserError(
+                f"task {choice.name!r} is {entry.kind}; divergence: true is for perplexity tasks (tasks of {path})"
+            )
+        task = resolve_task(entry, choice.item_limit or config.item_limit, tasks_file)
+        tasks.append(replace(task, divergence=choice.divergence))
     return tuple(tasks)

@@ -15,6 +15,9 @@ from kbit.spec.section import Section
 
 Kind = Literal["zero-shot", "perplexity"]
 
+DIVERGENCE_VERSION = 1
+"""Raised when a divergence metric (kbit/evaluation/divergence.py) changes its meaning or its name."""
+
 LOADERS = {".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json", ".parquet": "parquet"}
 """The loader of `datasets` for local data of lm-eval's own tasks, by how a file's name ends."""
 
@@ -67,6 +70,8 @@ class Task:
     lm-eval's name and the local data."""
     yaml_file: Path | None
     data_files: tuple[Path, ...]
+    divergence: bool = False
+    """Compare the model with its own 16-bit run, token by token; of perplexity tasks."""
 
     @property
     def name(self) -> str:
@@ -78,7 +83,14 @@ class Task:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of what may change a score: definition, version, data, item limit. 64 hex digits."""
+        """Digest of what may change a score: the items, and whether divergence is among the scores. 64 hex digits."""
+        if not self.divergence:
+            return self.items_identity
+        return digest_json([self.items_identity, "divergence", DIVERGENCE_VERSION])
+
+    @cached_property
+    def items_identity(self) -> str:
+        """Digest of what a model is asked: definition, version, data, item limit. 64 hex digits."""
         return digest_json([self.definition, self.entry.version, self.item_limit])
 
     @property

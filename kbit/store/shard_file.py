@@ -25,6 +25,8 @@ class ShardCell:
     item_limit: int | None
     requests: str
     """Digest in the name of the requests file."""
+    divergence: bool = False
+    """Compare with the model's own 16-bit run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def parse_shard(content: dict) -> ShardFile:
             task_identity=cell["task_identity"],
             item_limit=cell["item_limit"],
             requests=cell["requests"],
+            divergence=cell.get("divergence", False),  # older shard files lack it
         )
         for cell in content["cells"]
     )

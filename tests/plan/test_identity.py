@@ -1,6 +1,7 @@
 """Identity: a cell's digest covers what can change its score and nothing else."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from kbit.plan.plan import plan_study
 from kbit.plan.slices import slice_name
 from kbit.spec import cell, members
 from kbit.spec.quant import CONTROL, QuantSpec
+from kbit.store.shard_file import read_shard
 
 PYTHIA = {
     "name": "pythia",
@@ -90,6 +92,30 @@ def test_identity_covers(config, name):
     before, after = config.ids(), config.ids(**SCORE[name])
     assert before.keys() == after.keys()
     assert not set(before.values()) & set(after.values())
+
+
+PAGES = {**PIQA, "name": "pages", "kind": "perplexity", "metric": "nats_per_token", "chance": None}
+PLAIN = STUDY | {"tasks": ["pages"]}
+COMPARED = STUDY | {"tasks": [{"name": "pages", "divergence": True}]}
+
+
+def test_divergence_makes_other_cells_of_the_same_requests(config):
+    plain, compared = config.plan(task=PAGES, study=PLAIN), config.plan(task=PAGES, study=COMPARED)
+    assert not {cell.cell_id for cell in plain.cells} & {cell.cell_id for cell in compared.cells}
+    assert plain.requests.keys() == compared.requests.keys()
+    assert [shard.requests for shard in plain.shards] == [shard.requests for shard in compared.shards]
+
+
+def test_divergence_that_is_not_asked_for_changes_no_identity(config):
+    not_asked = STUDY | {"tasks": [{"name": "pages", "divergence": False}]}
+    assert config.ids(task=PAGES, study=not_asked) == config.ids(task=PAGES, study=PLAIN)
+
+
+def test_a_shard_file_says_which_cells_are_compared(config):
+    for study, expected in ((PLAIN, False), (COMPARED, True)):
+        shard = config.plan(task=PAGES, study=study).shards[0]
+        (config.folder / "shard.json").write_text(json.dumps(shard.to_json()))
+        assert {cell.divergence for cell in read_shard(config.folder / "shard.json").cells} == {expected}
 
 
 def test_a_member_version_changes_the_cells_that_use_it_alone(config, monkeypatch):

@@ -136,6 +136,10 @@ MISTAKES = {
     ),
     "unknown task": ({"tasks": ["quiz"]}, "task 'quiz' is not one of toy (tasks of study.yaml)"),
     "task named twice": ({"tasks": ["toy", "toy"]}, "task 'toy' is named twice (tasks of study.yaml)"),
+    "divergence of accuracy": (
+        {"tasks": [{"name": "toy", "divergence": True}]},
+        "task 'toy' is zero-shot; divergence: true is for perplexity tasks (tasks of study.yaml)",
+    ),
     "grid for a task outside the study": (
         {"grids": [{**GRID, "tasks": ["quiz"]}]},
         "'quiz' is not one of the study's tasks toy (grids[0].tasks of study.yaml)",
