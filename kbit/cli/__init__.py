@@ -160,6 +160,22 @@ def report(study: StudyFile) -> None:
 
 
 @app.command()
+def compare(
+    study: StudyFile,
+    first: Annotated[str, typer.Argument(help="A cell: MODEL/SPEC/TASK, or the first digits of its id.")],
+    second: Annotated[str, typer.Argument(help="The cell that is compared with it.")],
+    json: AsJson = False,
+) -> None:
+    """Test two cells that answered the same items, paired by item: accuracy by McNemar, log-likelihood by t.
+
+    Example: kbit compare config/tiny.yaml tiny-neox-160x4/int8-b64/ho_piqa tiny-neox-160x4/int3-b64/ho_piqa
+    """
+    from kbit.cli.compare import compare as compare_cells
+
+    compare_cells(study, first, second, as_json=json)
+
+
+@app.command()
 def train(
     model: Annotated[str, typer.Argument(help="Name of a recipe, such as neox-64x2.")],
     output: Annotated[Path, typer.Option(help="Folder that receives the checkpoint folders.")] = Path(

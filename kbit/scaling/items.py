@@ -33,6 +33,8 @@ class ItemScores:
     """f32 [cells, items]"""
     weights: Floats
     """f32 [items]"""
+    scored: NDArray[np.intp]
+    """[items]: the request whose log-likelihood speaks for the item: the right choice, or its only one."""
 
     @property
     def means(self) -> NDArray[np.float64]:
@@ -95,20 +97,21 @@ def candidate_scores(requests: RequestTable, metric: str, samples: Samples) -> I
     loglikelihoods = np.where(np.isfinite(samples.loglikelihoods), samples.loglikelihoods, -np.inf)
     if requests.is_rolling:
         for sizes in text_sizes(requests, metric):
-            yield ItemScores(-loglikelihoods, sizes.astype(np.float32))
+            yield ItemScores(-loglikelihoods, sizes.astype(np.float32), np.arange(len(sizes)))
     elif metric == "acc" and requests.n_choices.max() == 1:
         if samples.greedy is not None:
-            yield of_equal_weight(samples.greedy)
+            yield of_equal_weight(samples.greedy, np.arange(len(requests.doc)))
     elif metric in ("acc", "acc_norm"):
+        starts = np.cumsum(requests.n_choices) - requests.n_choices
         for lengths in choice_lengths(requests, metric):
             chosen = choose(requests, loglikelihoods / lengths)
             for gold in gold_choices(requests):
-                yield of_equal_weight(chosen == gold)
+                yield of_equal_weight(chosen == gold, starts + gold)
 
 
-def of_equal_weight(is_right: NDArray[np.bool_]) -> ItemScores:
-    """An accuracy's items; is_right [cells, items]."""
-    return ItemScores(is_right.astype(np.float32), np.ones(is_right.shape[1], dtype=np.float32))
+def of_equal_weight(is_right: NDArray[np.bool_], scored: NDArray[np.intp]) -> ItemScores:
+    """An accuracy's items; is_right [cells, items], scored [items]."""
+    return ItemScores(is_right.astype(np.float32), np.ones(is_right.shape[1], dtype=np.float32), scored)
 
 
 def text_sizes(requests: RequestTable, metric: str) -> Iterator[NDArray[np.int64]]:

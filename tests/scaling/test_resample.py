@@ -109,7 +109,7 @@ def test_draws_depend_on_the_task_alone_and_keep_the_number_of_items():
 
 def test_cells_that_answer_alike_differ_by_exactly_as_much_in_every_resample():
     values = np.random.default_rng(0).random((1, 40)).astype(np.float32)
-    twins = ItemScores(np.vstack([values, values + 0.25]), np.ones(40, dtype=np.float32))
+    twins = ItemScores(np.vstack([values, values + 0.25]), np.ones(40, dtype=np.float32), np.arange(40))
     resampled = resample_scores(twins, draw_counts("identity", 40))
     # float32 sums of 40 values near one; unpaired draws would differ by 0.06.
     assert np.abs(resampled[1] - resampled[0] - 0.25).max() < 1e-6
@@ -125,7 +125,9 @@ def test_the_interval_of_a_paired_difference_covers_the_truth_as_often_as_it_say
         split = generator.random(n_items) < 0.2
         first = np.where(split, generator.random(n_items) < 0.6, alike)
         second = np.where(split, generator.random(n_items) < 0.4, alike)
-        items = ItemScores(np.stack([first, second]).astype(np.float32), np.ones(n_items, dtype=np.float32))
+        items = ItemScores(
+            np.stack([first, second]).astype(np.float32), np.ones(n_items, dtype=np.float32), np.arange(n_items)
+        )
         resampled = resample_scores(items, draw_counts(f"study {study}", n_items, 400))
         low, high = percentile_interval(resampled[0] - resampled[1])
         covered += low <= truth <= high
