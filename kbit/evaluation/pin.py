@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kbit.models.pin import HUB_SECONDS, Change, Values, hub_errors, pin_entries, pin_models, read_text
+from kbit.models.hub import HUB_SECONDS, hub_errors
+from kbit.models.pin import Change, Values, pin_entries, pin_models, read_text
 from kbit.spec.edit import read_sections
 from kbit.spec.tasks import TaskEntry
 
@@ -27,5 +28,5 @@ def find_values(entry: Values) -> Values:
     dataset, revision = entry.get("dataset"), entry.get("revision")
     if not dataset:
         return {}
-    with hub_errors(f"task {entry['name']!r}", dataset, revision):
+    with hub_errors(f"task {entry['name']!r}", dataset, revision, "pinning"):
         return {"revision": HfApi().dataset_info(dataset, revision=revision, timeout=HUB_SECONDS).sha}

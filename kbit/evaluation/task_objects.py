@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kbit.evaluation.hub_data import data_folder
 from kbit.spec.definition import read_keys
 from kbit.spec.errors import UserError
 from kbit.spec.tasks import loader_of
@@ -25,6 +26,10 @@ def load_task(locator: dict, scratch: Path) -> "ConfigurableTask":
     UserError when lm-eval does not know the task, when its definition or data is broken, or when it is not what
     tasks.yaml says of it.
     """
+    if "text" in locator:
+        from kbit.evaluation.text_tasks import text_task
+
+        return text_task(locator)
     manager = task_manager(locator)
     overrides = find_overrides(locator, manager, scratch)
     # A group of one: lm-eval's public way to load a registered task with some keys overridden.
@@ -79,19 +84,34 @@ def find_folder(name: str) -> Path | None:
 
 def find_overrides(locator: dict, manager: "TaskManager", scratch: Path) -> dict[str, object]:
     """Keys of the definition that say where its data lies, as they are to be here."""
-    keys = read_keys(locator["name"], Path(manager.task_index[locator["name"]].yaml_path))
+    keys = definition_keys(locator, manager)
     if locator["yaml_file"]:
         return own_overrides(locator, keys, scratch)
     return hub_overrides(locator, keys) if locator["dataset"] else local_overrides(locator, keys, scratch)
 
 
+def definition_keys(locator: dict, manager: "TaskManager | None" = None) -> dict[str, object]:
+    """The keys of the task's definition, unevaluated."""
+    manager = manager or task_manager(locator)
+    return read_keys(locator["name"], Path(manager.task_index[locator["name"]].yaml_path))
+
+
 def hub_overrides(locator: dict, keys: dict[str, object]) -> dict[str, object]:
-    kwargs = defined_kwargs(keys) | ({"revision": locator["revision"]} if locator["revision"] else {})
+    kwargs = hub_keywords(keys)
     return {
-        "dataset_path": locator["dataset"],
+        "dataset_path": data_folder(locator),
         **({"dataset_name": locator["dataset_name"]} if locator["dataset_name"] else {}),
         **({"dataset_kwargs": kwargs} if kwargs else {}),
     }
+
+
+def hub_keywords(keys: dict[str, object]) -> dict[str, object]:
+    """What `datasets.load_dataset` is given besides a place; of data files, those of the split that is scored."""
+    kwargs = defined_kwargs(keys)
+    scored = keys.get("test_split") or keys.get("validation_split")
+    if isinstance(kwargs.get("data_files"), dict) and scored in kwargs["data_files"]:
+        kwargs = {**kwargs, "data_files": {scored: kwargs["data_files"][scored]}}
+    return kwargs
 
 
 def defined_kwargs(keys: dict[str, object]) -> dict[str, object]:

@@ -1,12 +1,12 @@
 """Fill in what identifies and sizes the models of a data sheet: the commit on the hub, and the counts of parameters."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from kbit.models.hub import HUB_SECONDS, hub_errors
 from kbit.spec.edit import Entry, find_entries, read_values, set_values
 from kbit.spec.errors import UserError
 from kbit.spec.models import ModelEntry
@@ -105,29 +105,9 @@ def fetch_config(name: str, hub_id: str, revision: str | None) -> tuple[str, Pat
     """The commit that `revision` (None: the main branch) stands for, and a folder with its config.json."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    with hub_errors(f"model {name!r}", hub_id, revision):
+    with hub_errors(f"model {name!r}", hub_id, revision, "pinning"):
         commit = HfApi().model_info(hub_id, revision=revision, timeout=HUB_SECONDS).sha
         return commit, Path(hf_hub_download(hub_id, "config.json", revision=commit)).parent
-
-
-HUB_SECONDS = 30
-"""Patience with the hub's answer."""
-
-
-@contextmanager
-def hub_errors(what: str, hub_id: str, revision: str | None) -> Iterator[None]:
-    """Turn what the hub's client raises into one line."""
-    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled, RepositoryNotFoundError, RevisionNotFoundError
-
-    try:
-        yield
-    except RevisionNotFoundError:
-        raise UserError(f"{what}: {hub_id} has no revision {revision!r} on the hub") from None
-    except RepositoryNotFoundError:
-        raise UserError(f"{what}: the hub knows no {hub_id!r}, or it asks for a login") from None
-    except (HTTPError, OfflineModeIsEnabled, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{what}: the hub cannot be reached, pinning needs the network: {reason}") from None
 
 
 def read_counts(name: str, folder: Path) -> dict[str, object]:

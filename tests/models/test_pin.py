@@ -1,13 +1,10 @@
-"""`kbit pin` against a hub: a web server of this test that answers the hub's own routes."""
+"""`kbit pin` against a hub: a web server of the tests that answers the hub's own routes."""
 
-import json
-import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hub_server import HubServer
 from transformers import GPT2Config
 
 from kbit.models.pin import pin_models
@@ -33,50 +30,12 @@ models:
 """
 
 
-class Hub(BaseHTTPRequestHandler):
-    """The routes that pinning asks: the commit of a model, of its revision, of a data set; a file."""
-
-    def respond(self, body: bool) -> None:
-        config = CONFIG.to_json_string().encode()
-        model = json.dumps({"id": "some-org/small", "sha": COMMIT, "siblings": [{"rfilename": "config.json"}]}).encode()
-        routes = {
-            "/api/models/some-org/small": model,
-            f"/api/models/some-org/small/revision/{COMMIT}": model,
-            f"/some-org/small/resolve/{COMMIT}/config.json": config,
-            "/api/datasets/some-org/quiz": json.dumps({"id": "some-org/quiz", "sha": COMMIT}).encode(),
-        }
-        content = routes.get(self.path)
-        self.send_response(404 if content is None else 200)
-        if content is None:
-            in_repository = self.path.startswith("/api/models/some-org/small/")
-            self.send_header("X-Error-Code", "RevisionNotFound" if in_repository else "RepoNotFound")
-        content = content or b""
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", '"0123456789abcdef"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def do_GET(self) -> None:
-        self.respond(body=True)
-
-    def do_HEAD(self) -> None:
-        self.respond(body=False)
-
-    def log_message(self, *_arguments: object) -> None:
-        """Keep the test's output quiet."""
-
-
 @pytest.fixture(scope="module")
 def hub():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with HubServer() as server:
+        server.add("model", "some-org/small", {"config.json": CONFIG.to_json_string().encode()}, commit=COMMIT)
+        server.add("dataset", "some-org/quiz", {"README.md": b"Questions."}, commit=COMMIT)
+        yield server
 
 
 @pytest.fixture
@@ -98,13 +57,10 @@ except UserError as error:
 """
 
 
-def pin_online(endpoint, sheet, *names):
+def pin_online(hub, sheet, *names):
     """Pin in a process of its own: the hub's client reads its address and its offline switch when it is imported."""
-    environment = {
-        key: value for key, value in os.environ.items() if "OFFLINE" not in key and "proxy" not in key.lower()
-    }
-    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(sheet.parent / "hub"), "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-c", PROGRAM, str(sheet), *names]
+    environment = hub.environment(sheet.parent / "hub")
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -175,7 +131,7 @@ def test_tasks_get_the_commit_of_their_data_set(hub, sheet):
 def test_without_network_pinning_says_so(sheet):
     # The suite runs with the hub offline.
     with pytest.raises(
-        UserError, match=r"model 'small': the hub cannot be reached, pinning needs the network: "
+        UserError, match=r"model 'small': pinning needs the network, which HF_HUB_OFFLINE=1 forbids"
     ) as caught:
         pin_models(sheet, ["small"])
     assert "\n" not in str(caught.value)
