@@ -84,7 +84,8 @@ def score_tasks(
 
 
 def batches_of(engine: "Engine", requests: Requests, token_budget: int) -> tuple[Batch, ...]:
-    return prepare_batches(requests, max_length(engine.config, requests), token_budget, engine.device)
+    longest = max_length(engine.config, requests)
+    return prepare_batches(requests, longest, token_budget, engine.shares_prefixes, engine.device)
 
 
 def collect(

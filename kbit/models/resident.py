@@ -7,6 +7,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kbit.models.architectures import find_architecture
+from kbit.models.forward import last_hidden_states
 from kbit.models.inputs import ModelInputs
 from kbit.models.quantized import quantized
 from kbit.spec.footprint import Footprint
@@ -18,12 +19,12 @@ class Resident:
 
     placement = "twin"
     streams = False
-    shares_prefixes = False
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.config = model.config
         self.architecture = find_architecture(model.config)
+        self.shares_prefixes = self.architecture.run_tries is not None
         self.device = model.get_input_embeddings().weight.device
         self.gpus = int(self.device.type == "cuda")
 
@@ -31,11 +32,8 @@ class Resident:
         return quantized(self.model, spec)
 
     def hidden_states(self, batches: Sequence[ModelInputs]) -> Iterator[Tensor]:
-        """No attention mask is passed for plain rows: sequences start at position 0 and are padded on the right, where
-        a causal model does not look, so that every architecture derives the right positions (OPT, BLOOM) by itself.
-        """
         for inputs in batches:
-            yield self.model.base_model(input_ids=inputs.tokens, use_cache=False)[0]
+            yield last_hidden_states(self.architecture, self.model, inputs)
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits are the head applied to the last hidden states and nothing more: true of every registered

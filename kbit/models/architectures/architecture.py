@@ -1,11 +1,13 @@
-"""What an architecture file states: where the blocks are, and which of their layers are quantized."""
+"""What an architecture file states: where the blocks are, which of their layers are quantized, how tries are run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from kbit.models.inputs import ModelInputs
 from kbit.spec.errors import UserError
 
 LINEAR_CLASSES = (nn.Linear, Conv1D)
@@ -21,6 +23,9 @@ class Architecture:
     """Path of the list of transformer blocks within the causal LM."""
     block_linears: tuple[str, ...]
     """Paths of the quantized layers within a block, in the order in which data meets them."""
+    run_tries: Callable[[PreTrainedModel, ModelInputs, Tensor], Tensor] | None = None
+    """(base model, rows that are tries, the mask added to attention scores [rows, 1, length, length]) -> last hidden
+    states [rows, length, width]. None: nobody has stated how it reads tries, so every request gets a row of its own."""
 
     def linears(self, model: PreTrainedModel) -> dict[str, nn.Module]:
         """Path -> layer, block by block. UserError if a block lacks a layer or has a linear that is not listed."""

@@ -1,6 +1,7 @@
 """Llama, and models that use its architecture under its name."""
 
 from kbit.models.architectures.architecture import Architecture
+from kbit.models.architectures.tries import run_by_position_ids
 
 ARCHITECTURE = Architecture(
     model_type="llama",
@@ -14,4 +15,5 @@ ARCHITECTURE = Architecture(
         "mlp.up_proj",
         "mlp.down_proj",
     ),
+    run_tries=run_by_position_ids,
 )

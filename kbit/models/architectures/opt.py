@@ -1,6 +1,7 @@
 """OPT. The 350M model projects a narrower embedding in and out: outside the blocks, so these stay at 16 bits."""
 
 from kbit.models.architectures.architecture import Architecture
+from kbit.models.architectures.tries import run_by_position_ids
 
 ARCHITECTURE = Architecture(
     model_type="opt",
@@ -13,4 +14,5 @@ ARCHITECTURE = Architecture(
         "fc1",
         "fc2",
     ),
+    run_tries=run_by_position_ids,
 )
