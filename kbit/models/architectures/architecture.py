@@ -23,6 +23,8 @@ class Architecture:
     """Path of the list of transformer blocks within the causal LM."""
     block_linears: tuple[str, ...]
     """Paths of the quantized layers within a block, in the order in which data meets them."""
+    after_blocks: tuple[str, ...]
+    """Paths, within the causal LM, of what follows the blocks before the head, in order; a model may lack some."""
     run_tries: Callable[[PreTrainedModel, ModelInputs, Tensor], Tensor] | None = None
     """(base model, rows that are tries, the mask added to attention scores [rows, 1, length, length]) -> last hidden
     states [rows, length, width]. None: nobody has stated how it reads tries, so every request gets a row of its own."""

@@ -32,5 +32,6 @@ ARCHITECTURE = Architecture(
     model_type="bloom",
     blocks="transformer.h",
     block_linears=("self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+    after_blocks=("transformer.ln_f",),
     run_tries=run_tries,
 )

@@ -7,5 +7,6 @@ ARCHITECTURE = Architecture(
     model_type="gpt2",
     blocks="transformer.h",
     block_linears=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
+    after_blocks=("transformer.ln_f",),
     run_tries=run_by_position_ids,
 )

@@ -15,5 +15,6 @@ ARCHITECTURE = Architecture(
         "mlp.up_proj",
         "mlp.down_proj",
     ),
+    after_blocks=("model.norm",),
     run_tries=run_by_position_ids,
 )

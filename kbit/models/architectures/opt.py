@@ -14,5 +14,6 @@ ARCHITECTURE = Architecture(
         "fc1",
         "fc2",
     ),
+    after_blocks=("model.decoder.final_layer_norm", "model.decoder.project_out"),
     run_tries=run_by_position_ids,
 )
