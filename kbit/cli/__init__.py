@@ -96,18 +96,24 @@ def pin(
 
 @app.command()
 def build_requests(
-    spec: Annotated[Path, typer.Argument(help="A requests spec in results/requests/.")],
-    output: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    specs: Annotated[list[Path], typer.Argument(help="Requests specs in results/requests/: .json gives .parquet.")],
+    output: Annotated[Path | None, typer.Option(help="Parquet file to write instead, of a single spec.")] = None,
 ) -> None:
-    """Build and tokenize the items of one task for one tokenizer (called by a rule).
+    """Build and tokenize the items of one task for one tokenizer (called by a rule), or of several.
 
     Example: kbit build-requests results/requests/T.0123456789ab.json --output results/requests/T.0123456789ab.parquet
     """
     import json
 
+    from kbit.evaluation.imports import import_quickly
+
+    if output and len(specs) > 1:
+        raise UserError(f"--output names one file, and {len(specs)} requests specs are given; leave it out")
+    import_quickly("kbit.evaluation.stored_task", "kbit.models.tokenizer", "lm_eval.tasks")
     from kbit.evaluation.requests import build_requests as build
 
-    build(json.loads(spec.read_text()), output)
+    for spec in specs:
+        build(json.loads(spec.read_text()), output or spec.with_suffix(".parquet"))
 
 
 @app.command()
