@@ -13,8 +13,9 @@ from kbit.spec.errors import UserError, choice_error
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
-NOT_LOADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
-"""What transformers lets through when a file is missing, torn, or not what its name says."""
+NOT_LOADABLE = (OSError, ValueError, RuntimeError, ImportError, SafetensorError, pickle.UnpicklingError)
+"""What transformers lets through when a file is missing, torn, or not what its name says, or (ImportError) when the
+package that reads a GGUF file is not installed."""
 
 
 def load_model(locator: Locator, dtype: str, device: str, trust_remote_code: bool = False) -> PreTrainedModel:

@@ -6,19 +6,24 @@ from pathlib import Path
 from kbit.spec.errors import UserError
 
 Locator = Mapping[str, object]
-"""`kbit.spec.models.Model.locator()`: name, and either path or hub_id with revision."""
+"""`kbit.spec.models.Model.locator()`: name, and either path (with gguf_file, if that is the model) or hub_id with
+revision."""
 
 
 def find_source(locator: Locator, trust_remote_code: bool = False) -> tuple[str, dict[str, object]]:
     """What transformers calls the name or path, and the options that go with it: no network, and no code of the
     model's unless it is trusted.
 
-    UserError, naming the model: its folder is missing or holds no config.json.
+    UserError, naming the model: its folder is missing or holds no config.json, or its GGUF file is missing.
     """
     options: dict[str, object] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     if locator["path"] is None:
         return str(locator["hub_id"]), {**options, "revision": locator["revision"]}
     folder = Path(str(locator["path"]))
+    if (gguf_file := locator.get("gguf_file")) is not None:
+        if not (folder / str(gguf_file)).is_file():
+            raise UserError(f"{describe(locator)}: no file {folder / str(gguf_file)} (gguf_file of the model)")
+        return str(folder), {**options, "gguf_file": gguf_file}
     if not (folder / "config.json").is_file():
         state = "holds no config.json" if folder.is_dir() else "is not a folder"
         raise UserError(f"{describe(locator)}: {folder} {state} (path of the model in its data sheet)")

@@ -14,7 +14,7 @@ VOCABULARY_FILES = ("tokenizer.json", "vocab.json", "*.model")
 def load_tokenizer(locator: Locator) -> PreTrainedTokenizerBase:
     """The model's tokenizer. UserError, naming the model, if there is none or it knows no tokens."""
     source, options = find_source(locator)
-    if locator["path"] is not None:
+    if locator["path"] is not None and "gguf_file" not in options:
         check_files(locator, Path(source))
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)

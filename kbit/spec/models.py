@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from kbit.spec.digest import digest_files, digest_json
+from kbit.spec.digest import digest_file, digest_files, digest_json
 from kbit.spec.errors import UserError
+from kbit.spec.gguf import find_gguf
 from kbit.spec.section import Section
 
 WEIGHT_FILES = ("config.json", "*.safetensors", "pytorch_model*.bin")
@@ -33,6 +34,12 @@ class ModelEntry(Section):
     hub_id: str | None = Field(default=None, description="Hugging Face hub id, such as EleutherAI/pythia-70m.")
     revision: str | None = Field(default=None, description="Commit on the hub; `kbit pin` fills it.")
     path: str | None = Field(default=None, description="Folder of a local checkpoint, relative to this file.")
+    gguf_file: str | None = Field(default=None, description="A GGUF file, relative to this file or inside `package`.")
+    package: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",  # no dot: finding a submodule would import what is above it
+        description="Installed Python package that holds gguf_file, by the name one imports.",
+    )
     parameters: int | None = Field(
         default=None, gt=0, description="All parameters, tied tensors once; read from local weights if absent."
     )
@@ -41,10 +48,13 @@ class ModelEntry(Section):
 
     @model_validator(mode="after")
     def check_source(self) -> "ModelEntry":
-        if (self.hub_id is None) == (self.path is None):
-            raise ValueError(f"model {self.name!r} needs exactly one of hub_id and path")
-        if self.hub_id is not None and self.parameters is None:
-            raise ValueError(f"model {self.name!r} comes from the hub and needs parameters (`kbit pin` fills them)")
+        if [self.hub_id, self.path, self.gguf_file].count(None) != 2:
+            raise ValueError(f"model {self.name!r} needs exactly one of hub_id, path and gguf_file")
+        if self.package is not None and self.gguf_file is None:
+            raise ValueError(f"model {self.name!r} has a package, which goes with gguf_file only")
+        if self.path is None and self.parameters is None:
+            source = "the hub" if self.hub_id is not None else "a GGUF file"
+            raise ValueError(f"model {self.name!r} comes from {source} and needs parameters (`kbit pin` fills them)")
         return self
 
 
@@ -73,6 +83,9 @@ class Model:
     hub_id: str | None
     revision: str | None
     path: Path | None
+    """Folder of the local files."""
+    gguf_file: str | None = None
+    """Name of the one file in `path` that is the model, where it is a GGUF file."""
 
     @cached_property
     def slug(self) -> str:
@@ -87,15 +100,28 @@ class Model:
             "hub_id": self.hub_id,
             "revision": self.revision,
             "path": str(self.path) if self.path else None,
+            # Absent, not null, for other models: their files in results/ stay as they are.
+            **({"gguf_file": self.gguf_file} if self.gguf_file else {}),
         }
 
 
 def resolve_model(entry: ModelEntry, data_sheet: Path) -> Model:
-    """Identify the weights of an entry. UserError when the folder is missing or holds no weights."""
+    """Identify the weights of an entry. UserError when they are missing, or a package that holds or reads them is."""
     common = entry.model_dump(include={"name", "family", "quantized_parameters", "tokens_seen", "hub_id", "revision"})
     if entry.hub_id is not None:
         source = f"{entry.hub_id}@{entry.revision or 'unpinned'}"
         return Model(model_id=source, tokenizer_id=source, parameters=entry.parameters, path=None, **common)
+    if entry.gguf_file is not None:
+        file = find_gguf(entry.name, entry.gguf_file, entry.package, data_sheet)
+        identity = f"local-{digest_file(file)[:16]}"  # 0.5 s for 100 MB, once per process: as for any local weights
+        return Model(
+            model_id=identity,
+            tokenizer_id=identity,
+            parameters=entry.parameters,
+            path=file.parent,
+            gguf_file=file.name,
+            **common,
+        )
     folder = Path(data_sheet.parent, entry.path).resolve()
     if not folder.is_dir():
         raise UserError(f"model {entry.name!r}: no folder {entry.path} (path of the model in {data_sheet})")

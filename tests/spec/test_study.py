@@ -218,8 +218,8 @@ def test_two_models_of_the_same_weights(folder):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"path": None}, "model 'first' needs exactly one of hub_id and path"),
-        ({"hub_id": "org/first"}, "model 'first' needs exactly one of hub_id and path"),
+        ({"path": None}, "model 'first' needs exactly one of hub_id, path and gguf_file"),
+        ({"hub_id": "org/first"}, "model 'first' needs exactly one of hub_id, path and gguf_file"),
         (
             {"path": None, "hub_id": "org/first"},
             "model 'first' comes from the hub and needs parameters (`kbit pin` fills them)",
