@@ -16,6 +16,7 @@ from kbit.store.throughput import PredictionError
 
 SHARES = tuple(part.name for part in fields(Seconds))
 """What GPU-hours are made up of."""
+SPEEDS_SHOWN = 6
 
 
 def print_plan(estimator: Estimator, as_json: bool) -> None:
@@ -72,20 +73,25 @@ def rows_of(summary: dict) -> list[dict]:
 
 def basis_lines(summary: dict) -> list[str]:
     """What the estimate is based on, and how good the last one was."""
-    place = summary["hardware"]
+    place, total, speeds = summary["hardware"], summary["total"], summary["speeds"]
     lines = []
-    if summary["speeds"]:
+    if total["gpu_hours"]:
         lines.append(
-            f"place: a GPU of {place['gpu_memory_gb']:g} GB and {place['gpu_tflops']:g} TFLOP/s, at most "
+            f"place: GPUs of {place['gpu_memory_gb']:g} GB and {place['gpu_tflops']:g} TFLOP/s, at most "
             f"{place['max_gpus']} of them and {place['host_memory_gb']:g} GB of host memory a job, weights read at "
             f"{place['read_gb_per_second']:g} GB/s"
         )
-    lines += [f"speed of {speed['models']} models: {speed['source']}" for speed in summary["speeds"]]
+    if total["cpu_hours"]:
+        lines.append(f"jobs without a GPU: {total['cpu_hours']:,.2f} hours")
+    lines += [f"speed of {speed['models']} models: {speed['source']}" for speed in speeds[:SPEEDS_SHOWN]]
+    if len(speeds) > SPEEDS_SHOWN:
+        lines.append(f"and {len(speeds) - SPEEDS_SHOWN} more such sources (--json lists them)")
     if error := summary["last_prediction"]:
         lines.append(
             f"last prediction: {error['median_ratio']:.2f} times the measured seconds of a cell "
-            f"(80 % of {error['cells']:,} cells between {error['low_ratio']:.2f} and {error['high_ratio']:.2f}), "
-            f"each model predicted without its own measurements, from {'; '.join(error['sources'])}"
+            f"(80 % of {error['cells']:,} cells between {error['low_ratio']:.2f} and {error['high_ratio']:.2f}), each "
+            f"model predicted without its own measurements, from {len(error['sources'])} sources such as "
+            f'"{error["sources"][0]}"'
         )
     return lines
 
@@ -126,11 +132,17 @@ def count(estimator: Estimator, family: str | None) -> dict[str, object]:
         "slices": len(shards),
         "cells_there": len(cells) - missing,
         **gpu_costs(shards, estimates),
+        "cpu_hours": round(sum(hours_without_gpu(estimate) for estimate in estimates), 2),
     }
 
 
+def hours_without_gpu(estimate: Estimate) -> float:
+    """Expected hours of a job that runs on a CPU."""
+    return 0.0 if estimate.cost.gpus else estimate.cost.seconds.total / 3600
+
+
 def gpu_costs(shards: Sequence[Shard], estimates: Sequence[Estimate]) -> dict[str, object]:
-    """GPU-hours and what they are made up of; what runs on CPUs is left out."""
+    """GPU-hours and what they are made up of."""
     on_gpu = [estimate for estimate in estimates if estimate.cost.gpus]
     hours = {
         share: sum(estimate.cost.gpus * getattr(estimate.cost.seconds, share) for estimate in on_gpu) / 3600

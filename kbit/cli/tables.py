@@ -35,11 +35,14 @@ def plan_frame(plan: Plan) -> pl.DataFrame:
 
 def build_study_tables(study: Path) -> None:
     """Write the study's tables, then the stamp that says of which plan they are; older stamps go."""
+    from kbit.cli.throughput import keep_throughput
     from kbit.warehouse import build_tables
+    from kbit.warehouse.build import read_table
 
     plan = plan_study(study)
     folder = tables_folder(plan.study.name)
     build_tables(plan_frame(plan), [shard.part for shard in plan.shards], folder)
+    keep_throughput(plan, read_table(folder, "cells"))
     for stamp in folder.glob("plan.*"):
         stamp.unlink()
     write_bytes(plan.stamp, b"")

@@ -5,7 +5,7 @@ the utilisation that bench/evaluate_gpu.py left in bench/results/; half of the c
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kbit.plan.gpu_bench import GpuBench
@@ -82,7 +82,8 @@ def measured_rates(row: Throughput, token_budget: int) -> Rates:
     token_seconds = 1 / row.tokens_per_second
     least = min(token_seconds, BATCH_SECONDS / token_budget) if row.gpus and not row.cell_seconds else 0
     quantize = GPU_QUANTIZE_SECONDS if row.quantize_seconds is None and row.gpus else row.quantize_seconds or 0
-    words = f"measured on {row.device}: {row.architecture}, {row.parameters / 1e6:,.4g} million, {row.cells:,} cells"
+    size = f"{row.parameters / 1e6:,.4g} million parameters"
+    words = f"measured on {row.device}: {row.architecture} of {size}, {row.cells:,} cells"
     return Rates(row.flop_per_second, least, row.cell_seconds, quantize, words)
 
 
@@ -93,12 +94,16 @@ class Calibration:
         self.rows = tuple(rows)
         self._architectures = architectures(self.rows, models)
 
-    def nearest(self, model: Model, dtype: str, placement: Placement, threads: int) -> Throughput | None:
+    def nearest(
+        self, model: Model, dtype: str, placement: Placement, threads: int, own: bool = True
+    ) -> Throughput | None:
         """The row of the nearest size, on the same class of device (GPU or CPU) and in the same dtype.
 
-        A streamed model is compared to streamed ones alone. Threads count on a CPU.
+        A streamed model is compared to streamed ones alone. Threads count on a CPU. own: rows that were measured on
+        this very model count.
         """
         architecture = self._architectures.get(model.model_id)
+        rows = [row for row in self.rows if own or model.model_id not in row.model_ids]
 
         def distance(row: Throughput) -> tuple:
             size = abs(math.log(model.parameters / row.parameters))
@@ -106,10 +111,10 @@ class Calibration:
             other_threads = not row.gpus and row.threads != threads
             return other_threads, size + differs * OTHER_ARCHITECTURE, -row.cells, row.key
 
-        return min(filter(comparable(dtype, placement), self.rows), key=distance, default=None)
+        return min(filter(comparable(dtype, placement), rows), key=distance, default=None)
 
 
-def comparable(dtype: str, placement: Placement):
+def comparable(dtype: str, placement: Placement) -> Callable[[Throughput], bool]:
     def is_comparable(row: Throughput) -> bool:
         same_device = (row.gpus > 0) == (placement.gpus > 0)
         same_way = (row.placement == "streamed") == (placement.kind == "streamed")

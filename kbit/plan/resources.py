@@ -64,7 +64,7 @@ class Estimator:
     def resources(self, shard: Shard) -> Resources:
         """Resources of a shard's job."""
         cost = self.estimate(shard).cost
-        return Resources(GPU_JOB_THREADS if cost.gpus else CPU_JOB_THREADS, cost.gpus, cost.mem_mb, cost.minutes)
+        return Resources(job_threads(cost.gpus), cost.gpus, cost.mem_mb, cost.minutes)
 
     def estimate(self, shard: Shard) -> Estimate:
         """The cost of what the shard would still evaluate."""
@@ -77,21 +77,32 @@ class Estimator:
         if not missing:
             return Estimate(None, IDLE, None)
         work = add_up([cell for cell in shard.cells if cell.cell_id in missing], shard.token_budget)
-        rates = self.rates(shard.model, work, place(work, self.hardware))
+        placement = place(work, self.hardware)
+        threads = job_threads(placement.gpus)
+        rates = self.rates(shard.model, work.dtype, work.token_budget, placement, threads)
         return Estimate(work, job_cost(work, self.hardware, rates), rates)
 
-    def rates(self, model: Model, work: Work, placement: Placement) -> Rates:
-        """Measured on this machine, else by the bench, else assumed."""
-        threads = GPU_JOB_THREADS if placement.gpus else CPU_JOB_THREADS
-        row = self.calibration.nearest(model, work.dtype, placement, threads)
+    def rates(
+        self, model: Model, dtype: str, token_budget: int, placement: Placement, threads: int, own: bool = True
+    ) -> Rates:
+        """Measured on this machine, else by the bench, else assumed.
+
+        own: what was measured on this very model counts.
+        """
+        row = self.calibration.nearest(model, dtype, placement, threads, own)
         if row is not None:
-            return measured_rates(row, work.token_budget)
-        if self.bench is not None and placement.gpus and work.dtype != "float32":
-            return benched_rates(work.parameters, work.token_budget, self.hardware, self.bench)
-        return assumed_rates(work.dtype, work.token_budget, placement.gpus, self.hardware)
+            return measured_rates(row, token_budget)
+        if self.bench is not None and placement.gpus and dtype != "float32":
+            return benched_rates(model.parameters, token_budget, self.hardware, self.bench)
+        return assumed_rates(dtype, token_budget, placement.gpus, self.hardware)
 
 
-def estimate_study(plan: Plan, hardware: Hardware) -> Estimator:
+def job_threads(gpus: int) -> int:
+    return GPU_JOB_THREADS if gpus else CPU_JOB_THREADS
+
+
+def estimate_study(plan: Plan, hardware: Hardware, measured: ThroughputTable | None = None) -> Estimator:
     """The estimator of a plan, with what was measured in this results folder and by the bench of this checkout."""
-    bench = read_gpu_bench(Path(kbit.__file__).parents[1])
-    return Estimator(plan, hardware, read_throughput(throughput_path()), bench)
+    if measured is None:
+        measured = read_throughput(throughput_path())
+    return Estimator(plan, hardware, measured, read_gpu_bench(Path(kbit.__file__).parents[1]))
