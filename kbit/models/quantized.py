@@ -1,4 +1,7 @@
-"""A model under a quantization spec, for the length of a `with` block."""
+"""A model under a quantization spec, for the length of a `with` block: both copies of its weights at once.
+
+`kbit.models.pristine` does with one copy.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +34,10 @@ def quantized(model: PreTrainedModel, spec: QuantSpec) -> Iterator[Footprint]:
     layers = linears(model)
     parameters = distinct_weights(model, layers)
     footprint = measure(model, spec, parameters)
-    quantized_values = {name: quantize_layer(layers[name], spec, f"{name}.weight") for name in parameters}
+    quantized_values = {
+        name: quantize_values(parameter.data, layers[name], spec, f"{name}.weight")
+        for name, parameter in parameters.items()
+    }
     pristine = {name: parameter.data for name, parameter in parameters.items()}
     QUANTIZED_NOW.add(model)
     try:
@@ -63,12 +69,14 @@ def distinct_weights(model: PreTrainedModel, layers: dict[str, nn.Module]) -> di
     return weights
 
 
-def quantize_layer(layer: nn.Module, spec: QuantSpec, name: str) -> Tensor:
-    """The weight under `spec`, in the layer's own layout. A Conv1D stores [in, out] and is quantized as [out, in]."""
-    weight = layer.weight.data
+def quantize_values(values: Tensor, layer: nn.Module, spec: QuantSpec, name: str) -> Tensor:
+    """A layer's pristine values under `spec`, both in its own layout. A Conv1D has [in, out], quantized as [out, in].
+
+    A new tensor; for the 16-bit control the values themselves, contiguous.
+    """
     if isinstance(layer, Conv1D):
-        return quantize_weight(weight.t(), spec, name).t().contiguous()
-    return quantize_weight(weight, spec, name)
+        return quantize_weight(values.t(), spec, name).t().contiguous()
+    return quantize_weight(values, spec, name)
 
 
 def measure(model: PreTrainedModel, spec: QuantSpec, weights: dict[str, nn.Parameter]) -> Footprint:

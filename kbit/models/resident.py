@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from kbit.models.architectures import find_architecture
 from kbit.models.forward import last_hidden_states
 from kbit.models.inputs import ModelInputs
-from kbit.models.quantized import quantized
+from kbit.models.pristine import Twin, Weights
 from kbit.spec.footprint import Footprint
 from kbit.spec.quant import QuantSpec
 
@@ -17,19 +17,21 @@ from kbit.spec.quant import QuantSpec
 class Resident:
     """A model in memory; runs one batch at a time, when its hidden states are asked for."""
 
-    placement = "twin"
     streams = False
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, weights: Weights | None = None) -> None:
+        """weights: None for a twin."""
         self.model = model
+        self.weights = weights or Twin(model)
+        self.placement = self.weights.placement
         self.config = model.config
         self.architecture = find_architecture(model.config)
         self.shares_prefixes = self.architecture.run_tries is not None
         self.device = model.get_input_embeddings().weight.device
-        self.gpus = int(self.device.type == "cuda")
+        self.gpus = len({parameter.device for parameter in model.parameters() if parameter.is_cuda})
 
     def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
-        return quantized(self.model, spec)
+        return self.weights.quantized(spec)
 
     def hidden_states(self, batches: Sequence[ModelInputs]) -> Iterator[Tensor]:
         for inputs in batches:

@@ -1,0 +1,85 @@
+"""The files that hold a model's weights, memory-mapped: a tensor is read from disk when its values are looked at.
+
+Safetensors, or `.bin` through torch's loader for weights alone, which runs no code of the file's. Pages that were read
+are the operating system's to keep or drop: they take no memory that anything else needs.
+"""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors import safe_open
+from torch import Tensor
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
+
+from kbit.models.locator import Locator, find_source, not_loadable
+
+NAMES = ((SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME), (WEIGHTS_NAME, WEIGHTS_INDEX_NAME))
+"""In the order in which transformers looks for them: a whole checkpoint, or the index of one in several files."""
+
+
+class WeightFiles:
+    """Every tensor of a checkpoint by its name in the files."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._read: dict[str, Callable[[], Tensor]] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for path in paths:
+            (self.open_safetensors if path.suffix == ".safetensors" else self.open_bin)(path)
+
+    def open_safetensors(self, path: Path) -> None:
+        file = safe_open(path, framework="pt", device="cpu")
+        for name in file.keys():  # noqa: SIM118 - not a dict
+            self._read[name] = lambda file=file, name=name: file.get_tensor(name)
+            self.shapes[name] = tuple(file.get_slice(name).get_shape())
+
+    def open_bin(self, path: Path) -> None:
+        for name, tensor in torch.load(path, map_location="cpu", mmap=True, weights_only=True).items():
+            self._read[name] = lambda tensor=tensor: tensor
+            self.shapes[name] = tuple(tensor.shape)
+
+    def read(self, name: str) -> Tensor:
+        """The tensor on the CPU in the dtype of the file, not to be written to."""
+        return self._read[name]()
+
+
+def open_weight_files(locator: Locator) -> WeightFiles | None:
+    """The files of a model; None if it has none that can be mapped (a GGUF file, torch's format before 1.6).
+
+    UserError, naming the model, if they are broken.
+    """
+    source, options = find_source(locator)
+    if "gguf_file" in options:
+        return None
+    try:
+        paths = find_paths(Path(source) if locator["path"] else snapshot(source, locator["revision"]))
+        return WeightFiles(paths) if paths and all(is_mappable(path) for path in paths) else None
+    except LocalEntryNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise not_loadable(locator, "model", error) from error
+
+
+def snapshot(hub_id: str, revision: object) -> Path:
+    return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+
+
+def find_paths(folder: Path) -> list[Path]:
+    """The files with weights in a folder; none where transformers would find none."""
+    for whole, index in NAMES:
+        if (folder / whole).is_file():
+            return [folder / whole]
+        if (folder / index).is_file():
+            weight_map = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"]
+            return [folder / name for name in sorted(set(weight_map.values()))]
+    return []
+
+
+def is_mappable(path: Path) -> bool:
+    """Safetensors, or torch's format since 1.6, which is a zip archive."""
+    with path.open("rb") as stream:
+        return path.suffix == ".safetensors" or stream.read(4) == b"PK\x03\x04"
