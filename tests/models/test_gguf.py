@@ -10,11 +10,13 @@ from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType, deq
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from kbit.models.load import load_model
+from kbit.models.pin import pin_models
 from kbit.models.quantized import quantized
 from kbit.models.tokenizer import load_tokenizer
 from kbit.spec.errors import UserError
-from kbit.spec.models import ModelEntry, resolve_model
+from kbit.spec.models import ModelEntry, ModelsFile, resolve_model
 from kbit.spec.quant import QuantSpec
+from kbit.spec.section import load_section
 
 NEOX = Path(__file__).parents[2] / "data" / "models" / "neox-32x2"
 HEADS, KEY_VALUE_HEADS = 4, 2
@@ -158,6 +160,16 @@ def test_the_tokenizer_is_that_of_the_file(folder: Path) -> None:
     read = load_tokenizer(resolve(folder).locator())
     assert read(text).input_ids == AutoTokenizer.from_pretrained(NEOX)(text).input_ids
     assert read.decode(read(text).input_ids) == text
+
+
+def test_pinning_counts_its_parameters(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "little.gguf").write_bytes((folder / "little.gguf").read_bytes())
+    sheet = tmp_path / "models.yaml"
+    sheet.write_text("models:\n  - {name: little, family: GGUF, gguf_file: little.gguf}\n", encoding="utf-8")
+    found = {change.key: change.new for change in pin_models(sheet)}
+    # By hand, of each of the two blocks: q and o 64 x 64, k and v 32 x 64, three of 96 x 64.
+    assert found == {"parameters": ENTRY["parameters"], "quantized_parameters": 2 * (8192 + 4096 + 18432)}
+    assert load_section(ModelsFile, sheet).models[0].gguf_file == "little.gguf"
 
 
 def test_the_content_identifies_it(folder: Path, tmp_path: Path) -> None:

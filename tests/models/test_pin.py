@@ -157,7 +157,7 @@ def test_a_local_model_gets_its_counts_once(tmp_path, sheet):
     ("entry", "message"),
     [
         ("{name: mine, family: Mine, path: nowhere}", "model 'mine': no config.json in "),
-        ("{name: mine, family: Mine}", "model 'mine' needs exactly one of hub_id and path"),
+        ("{name: mine, family: Mine}", "model 'mine' needs exactly one of hub_id, path and gguf_file"),
         ("{name: other, family: Mine, path: x}", "'mine' matches none of the models of .*: other"),
         ("{name: mine, path: weights}", "family: is missing"),
     ],
