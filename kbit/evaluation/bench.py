@@ -1,8 +1,8 @@
 """The bench at which a worker evaluates cells: one model, loaded once, brought from spec to spec."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -10,26 +10,25 @@ from time import perf_counter
 
 import torch
 
+from kbit.evaluation.applied_spec import AppliedSpec
 from kbit.evaluation.cell_rows import cell_row
+from kbit.evaluation.devices import choose_device, device_name
+from kbit.evaluation.divergence import Baselines
 from kbit.evaluation.evaluate import TaskResult, evaluate_tasks
-from kbit.evaluation.faults import describe, is_device_error, is_out_of_memory, is_passing
+from kbit.evaluation.faults import DeviceLostError, describe, is_device_error, is_out_of_memory, is_passing
+from kbit.evaluation.process import NOTE
 from kbit.evaluation.provenance import peak_memory_bytes, provenance, utc_now
 from kbit.evaluation.requests import Requests, read_requests
 from kbit.models.engine import Engine
 from kbit.models.open_engine import open_engine
-from kbit.spec.errors import UnsupportedError, UserError, choice_error
+from kbit.spec.errors import UnsupportedError, UserError
 from kbit.spec.footprint import Footprint
 from kbit.spec.quant import QuantSpec
 from kbit.store.journal import JournalWriter
 from kbit.store.paths import locator_path, requests_path
 from kbit.store.shard_file import ShardCell, ShardFile, read_shard
 
-DEVICES = ("auto", "cpu", "cuda")
 FOOTPRINT_COLUMNS = ("bits_per_param", "body_bits", "total_bits", "quantized_parameters", "parameters")
-
-
-class DeviceLostError(Exception):
-    """The device reported an error after which this process cannot use it."""
 
 
 def evaluate_job(job: dict) -> None:
@@ -39,6 +38,8 @@ def evaluate_job(job: dict) -> None:
     torch.set_num_interop_threads(1)
     device = choose_device(job["device"])
     engine = open_engine(read_locator(shard.model), shard.dtype, str(device), job["trust_remote_code"])
+    chosen = f"device {job['device']}: {device_name(device)}, dtype {shard.dtype}, placement {engine.placement}"
+    print(f"{NOTE}{chosen}", file=sys.stderr, flush=True)
     source = {
         **provenance(job["threads"], device_name(device)),
         **engine_columns(engine),
@@ -60,20 +61,6 @@ def engine_columns(engine: Engine) -> dict[str, object]:
     }
 
 
-def choose_device(name: str) -> torch.device:
-    """cpu or cuda; auto takes cuda where there is one. UserError for cuda without a GPU."""
-    if name not in DEVICES:
-        raise choice_error("device", name, DEVICES, "--device")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UserError("device cuda: torch finds no GPU on this node (--device auto falls back to cpu)")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
 def read_locator(model: str) -> dict:
     path = locator_path(model)
     try:
@@ -90,6 +77,7 @@ class Bench:
         self.engine = engine
         self.source = source
         self.journal = journal
+        self.baselines = Baselines(engine)
         self._requests: dict[tuple[str, str], Requests] = {}
 
     def evaluate_spec(self, spec: QuantSpec, cells: Sequence[ShardCell]) -> None:
@@ -97,9 +85,9 @@ class Bench:
         # Quantizing counts as part of the first cell, so that a crash in it is laid at the spec's door.
         started_at = self.start(cells[0])
         began = perf_counter()
-        with ExitStack() as stack:
+        with AppliedSpec(self.engine, spec) as applied:
             try:
-                footprint = stack.enter_context(self.engine.quantized(spec))
+                footprint = applied.apply()
             except UnsupportedError as error:
                 self.write_all(cells, "unsupported", started_at, {"error": describe(error)})
                 return
@@ -108,7 +96,8 @@ class Bench:
                 return
             values = {**footprint_columns(footprint), "quantize_seconds": perf_counter() - began}
             for group in self.groups(cells):
-                self.evaluate_cells(group, started_at if group[0] is cells[0] else self.start(group[0]), values)
+                began_at = started_at if group[0] is cells[0] else self.start(group[0])
+                self.evaluate_cells(applied, group, began_at, values)
 
     def groups(self, cells: Sequence[ShardCell]) -> list[list[ShardCell]]:
         """Cells of one spec that are scored together: all where a pass over the weights is dear, else each alone."""
@@ -120,16 +109,17 @@ class Bench:
         self.journal.start(cell.cell_id, {**self.source, "started_at": started_at})
         return started_at
 
-    def evaluate_cells(self, cells: Sequence[ShardCell], started_at: str, values: dict[str, object]) -> None:
+    def evaluate_cells(
+        self, applied: AppliedSpec, cells: Sequence[ShardCell], started_at: str, values: dict[str, object]
+    ) -> None:
         """Score tasks on the quantized model and write their rows."""
-        began = perf_counter()
         try:
-            results, token_budget = self.score(cells)
+            results, token_budget, seconds = self.score(applied, cells)
         except (OSError, RuntimeError, MemoryError) as error:
             self.fail(cells, started_at, values, error)
             return
         # Tasks that shared a pass share its time by their tokens.
-        seconds_per_token = (perf_counter() - began) / sum(result.n_tokens for result in results)
+        seconds_per_token = seconds / sum(result.n_tokens for result in results)
         for cell, result in zip(cells, results, strict=True):
             status = "collapsed" if result.collapsed else "ok"
             outcome = {
@@ -140,18 +130,34 @@ class Bench:
             }
             self.write(cell, status, started_at, {**values, **outcome})
 
-    def score(self, cells: Sequence[ShardCell]) -> tuple[list[TaskResult], int]:
-        """The results, and the token budget they took: halved, down to one item a batch, while memory runs out."""
+    def score(self, applied: AppliedSpec, cells: Sequence[ShardCell]) -> tuple[list[TaskResult], int, float]:
+        """The results, the token budget they took, and the seconds of the pass.
+
+        The budget is halved, down to one item a batch, while memory runs out. Baselines that are missing are recorded
+        here, before the pass, so that a crash in one is laid at the door of a cell that needs it.
+        """
         tasks = [self.requests(cell) for cell in cells]
-        for token_budget in halvings(self.shard.token_budget):
+        compared = [requests for requests, cell in zip(tasks, cells, strict=True) if cell.divergence]
+        for token_budget in halvings(self.baselines.budget(compared, self.shard.token_budget)):
             try:
-                return evaluate_tasks(self.engine, tasks, token_budget), token_budget
+                self.complete_baselines(applied, compared, token_budget)
+                comparisons = [self.baselines.compare(task) if task in compared else None for task in tasks]
+                began = perf_counter()
+                results = evaluate_tasks(self.engine, tasks, token_budget, comparisons)
+                return results, token_budget, perf_counter() - began
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or token_budget == 1:
                     raise
             if self.engine.device.type == "cuda":
                 torch.cuda.empty_cache()
         raise AssertionError("halvings end at 1")
+
+    def complete_baselines(self, applied: AppliedSpec, tasks: Sequence[Requests], token_budget: int) -> None:
+        """Record the baselines that are not there; the spec is lifted for it, and stands on the model again after."""
+        if missing := self.baselines.missing(tasks, token_budget):
+            applied.lift()
+            self.baselines.record(missing, token_budget)
+        applied.apply()
 
     def requests(self, cell: ShardCell) -> Requests:
         key = (cell.task, cell.requests)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kbit.evaluation.divergence import Comparison
 from kbit.evaluation.perplexity import corpus_entropies
 from kbit.evaluation.requests import Requests
 from kbit.evaluation.scorer import Scores, score_tasks
@@ -28,7 +29,7 @@ class Metric:
     stderr: float | None
     """Standard error over items; None where there is no closed form for it or it is not finite."""
     n: int
-    """Items it is taken over."""
+    """Items it is taken over; of a divergence, tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +47,42 @@ class TaskResult:
     n_tokens: int
     """Tokens that went through the model, padding left out."""
     collapsed: bool
-    """Some log-likelihood is not finite: the quantized model computes no numbers any more, which is a result."""
+    """Some logit is not finite: the quantized model computes no numbers any more, which is a result. Known of every
+    logit where the model is compared with its baseline, of those that log-likelihoods are made of elsewhere."""
 
 
-def evaluate_tasks(engine: "Engine", tasks: Sequence[Requests], token_budget: int) -> list[TaskResult]:
+def evaluate_tasks(
+    engine: "Engine", tasks: Sequence[Requests], token_budget: int, comparisons: Sequence[Comparison | None]
+) -> list[TaskResult]:
     """Score the requests of several tasks in one pass over the weights, and take lm-eval's metrics of them.
 
+    comparisons: of each task, a new one with its baseline in batches of the same budget, or None.
     A log-likelihood that is NaN or infinite counts as -inf and as not greedy: no probability. Accuracy is then still
-    a number (among choices of no probability the first is taken), a perplexity is None.
+    a number (among choices of no probability the first is taken), a perplexity or a divergence is None.
     UserError: a continuation is longer than the model's context.
     """
-    scores = score_tasks(engine, tasks, token_budget, [None] * len(tasks))
-    return [task_result(requests, of_task) for requests, of_task in zip(tasks, scores, strict=True)]
+    scores = score_tasks(engine, tasks, token_budget, comparisons)
+    return [
+        task_result(requests, of_task, comparison)
+        for requests, of_task, comparison in zip(tasks, scores, comparisons, strict=True)
+    ]
 
 
 def evaluate_task(engine: "Engine", requests: Requests, token_budget: int) -> TaskResult:
-    """`evaluate_tasks` of one."""
-    return evaluate_tasks(engine, [requests], token_budget)[0]
+    """`evaluate_tasks` of one, without a comparison."""
+    return evaluate_tasks(engine, [requests], token_budget, [None])[0]
 
 
-def task_result(requests: Requests, scores: Scores) -> TaskResult:
+def task_result(requests: Requests, scores: Scores, comparison: Comparison | None) -> TaskResult:
     finite = np.isfinite(scores.loglikelihoods)
     loglikelihoods, greedy = np.where(finite, scores.loglikelihoods, -np.inf), scores.greedy & finite
     return TaskResult(
-        metrics=task_metrics(requests, loglikelihoods, greedy),
+        metrics=task_metrics(requests, loglikelihoods, greedy) + comparison_metrics(comparison),
         samples=scores.loglikelihoods.tolist(),
         greedy=None if requests.is_rolling else greedy.tolist(),
         n_items=len(requests.docs),
         n_tokens=scores.n_tokens,
-        collapsed=not finite.all(),
+        collapsed=not finite.all() or (comparison is not None and not comparison.is_finite),
     )
 
 
@@ -98,6 +106,15 @@ def task_metrics(requests: Requests, loglikelihoods: np.ndarray, greedy: np.ndar
     ]
     return metrics + [
         Metric(name, finite_or_none(value), finite_or_none(error), n) for name, (value, error) in entropies.items()
+    ]
+
+
+def comparison_metrics(comparison: Comparison | None) -> list[Metric]:
+    if comparison is None:
+        return []
+    return [
+        Metric(name, finite_or_none(value), finite_or_none(error), comparison.n_seen)
+        for name, (value, error) in comparison.metrics().items()
     ]
 
 

@@ -2,6 +2,11 @@
 
 import errno
 
+
+class DeviceLostError(Exception):
+    """The device reported an error after which this process cannot use it."""
+
+
 OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory")
 
 

@@ -12,7 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from kbit.evaluation.offline import OFFLINE
+
 PREFIX = "kbit: "
+"""Of a worker's one line of error."""
+NOTE = "note: "
+"""Of lines that say how a worker goes about its job, and nothing of how it ends."""
 GRACE_SECONDS = 10
 
 
@@ -23,7 +28,7 @@ class Ending:
     code: int
     """Exit code; minus the signal's number if a signal ended it."""
     last_line: str
-    """The last line it wrote to standard error, without `kbit: `."""
+    """The last line it wrote to standard error, without `kbit: `; notes do not count."""
 
     @property
     def words(self) -> str:
@@ -63,9 +68,8 @@ def environment_for(job: Mapping[str, object]) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
         "TQDM_DISABLE": "1",
+        **OFFLINE,
     }
 
 
@@ -75,7 +79,7 @@ def pass_on(process: subprocess.Popen) -> Iterator[str]:
         line = raw.decode(errors="replace").rstrip()
         if not line.startswith(PREFIX):
             print(line, file=sys.stderr, flush=True)
-        if line:
+        if line and not line.startswith(NOTE):
             yield line.removeprefix(PREFIX)
 
 

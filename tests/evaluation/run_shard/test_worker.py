@@ -103,10 +103,10 @@ def test_memory_that_runs_out_halves_the_batch(evaluate, monkeypatch):
     undisturbed = by_name(evaluate().rows)
     real = bench.evaluate_tasks
 
-    def evaluate_small_batches(engine, tasks, token_budget):
+    def evaluate_small_batches(engine, tasks, token_budget, comparisons):
         if token_budget > 100:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(engine, tasks, token_budget)
+        return real(engine, tasks, token_budget, comparisons)
 
     monkeypatch.setattr(bench, "evaluate_tasks", evaluate_small_batches)
     rows = by_name(evaluate().rows)
@@ -124,10 +124,10 @@ def test_memory_that_runs_out_halves_the_batch(evaluate, monkeypatch):
 def test_a_passing_fault_fails_its_cell_alone(error, evaluate, monkeypatch):
     real = bench.evaluate_tasks
 
-    def evaluate_but_perplexity(engine, tasks, token_budget):
+    def evaluate_but_perplexity(engine, tasks, token_budget, comparisons):
         if any(requests.is_rolling for requests in tasks):
             raise error
-        return real(engine, tasks, token_budget)
+        return real(engine, tasks, token_budget, comparisons)
 
     monkeypatch.setattr(bench, "evaluate_tasks", evaluate_but_perplexity)
     state = evaluate()

@@ -1,0 +1,29 @@
+"""Which device a job scores on. Imports torch when asked, and nothing else: a wrong answer should come at once."""
+
+from typing import TYPE_CHECKING
+
+from kbit.spec.errors import UserError, choice_error
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def choose_device(name: str) -> "torch.device":
+    """cpu or cuda; auto takes cuda where there is one. UserError for cuda without a GPU."""
+    if name not in DEVICES:
+        raise choice_error("device", name, DEVICES, "--device")
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("device cuda: torch finds no GPU on this node (--device auto falls back to cpu)")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def device_name(device: "torch.device") -> str:
+    """cpu, or the GPU's name."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
