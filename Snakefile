@@ -2,17 +2,17 @@
 
 The study is checked and planned before any rule is read (about a second, no torch, no checkpoint); from
 there on it is frozen. `snakemake --config study=config/tiny.yaml --profile profiles/local` does the same as
-`kbit run config/tiny.yaml`. Other keys of `config` describe the place, see kbit/plan/hardware.py; a profile states them.
+`kbit run config/tiny.yaml`. Other keys of `config` describe the place, see kbit/spec/hardware.py; a profile states them.
 """
 
 import shlex
 import sys
 from pathlib import Path
 
-from kbit.plan.hardware import hardware_of
 from kbit.plan.plan import plan_study, write_inputs
 from kbit.plan.resources import estimate_study
 from kbit.spec.errors import UserError
+from kbit.spec.hardware import hardware_of
 from kbit.store.paths import fits_path, report_path, tables_folder
 
 STUDY_FILE = config.get("study", "config/tiny.yaml")

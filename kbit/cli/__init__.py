@@ -56,9 +56,9 @@ def plan(
     Example: kbit plan config/paper.yaml --profile profiles/local
     """
     from kbit.cli.plan import print_plan
-    from kbit.plan.hardware import Hardware, hardware_of_profile
     from kbit.plan.plan import plan_study
     from kbit.plan.resources import estimate_study
+    from kbit.spec.hardware import Hardware, hardware_of_profile
 
     hardware = Hardware() if profile is None else hardware_of_profile(profile)
     print_plan(estimate_study(plan_study(study), hardware), as_json=json)

@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from kbit.plan.hardware import Hardware
 from kbit.plan.plan import Plan
 from kbit.plan.prediction import Measured, prediction_error
 from kbit.plan.resources import estimate_study
+from kbit.spec.hardware import Hardware
 from kbit.spec.placement import Placement
 from kbit.store.paths import throughput_path
 from kbit.store.throughput import read_throughput, write_throughput

@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from kbit.plan.hardware import Hardware
 from kbit.plan.rates import Rates
 from kbit.spec.cell import Cell
 from kbit.spec.flop import token_flop
+from kbit.spec.hardware import Hardware
 from kbit.spec.placement import CPU, HIDDEN_BYTES, Placement, choose_placement
 
 CPU_PARAMETERS = 20_000_000

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kbit.plan.gpu_bench import GpuBench
-from kbit.plan.hardware import Hardware
+from kbit.spec.hardware import Hardware
 from kbit.spec.models import Model
 from kbit.spec.placement import Placement
 from kbit.store.throughput import Throughput

@@ -10,11 +10,11 @@ from pathlib import Path
 import kbit
 from kbit.plan.cost import IDLE, Cost, Work, add_up, job_cost, place
 from kbit.plan.gpu_bench import GpuBench, read_gpu_bench
-from kbit.plan.hardware import Hardware
 from kbit.plan.missing import missing_cells
 from kbit.plan.plan import Plan
 from kbit.plan.rates import Calibration, Rates, assumed_rates, benched_rates, measured_rates
 from kbit.plan.shards import Shard
+from kbit.spec.hardware import Hardware
 from kbit.spec.models import Model
 from kbit.spec.placement import Placement
 from kbit.store.paths import throughput_path

@@ -6,6 +6,7 @@
 import json
 from pathlib import Path
 
+from kbit.spec.hardware import Hardware
 from kbit.spec.models import ModelsFile
 from kbit.spec.section import Section
 from kbit.spec.study import StudyConfig
@@ -18,6 +19,7 @@ SCHEMAS: dict[str, type[Section]] = {
     "study.json": StudyConfig,
     "models.json": ModelsFile,
     "tasks.json": TasksFile,
+    "hardware.json": Hardware,
 }
 
 

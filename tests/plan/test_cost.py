@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kbit.plan.cost import CPU_PARAMETERS, HOST_MB, IDLE, Work, job_cost, layers, place, transfer_seconds, width
-from kbit.plan.hardware import Hardware
 from kbit.plan.rates import assumed_rates
+from kbit.spec.hardware import Hardware
 from kbit.spec.placement import HIDDEN_BYTES, Placement
 
 CARD = Hardware()

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from kbit.plan.gpu_bench import read_gpu_bench
-from kbit.plan.hardware import Hardware
 from kbit.plan.plan import plan_study
 from kbit.plan.prediction import Measured, prediction_error
 from kbit.plan.rates import Calibration, assumed_rates, measured_rates
 from kbit.plan.resources import Estimator
 from kbit.spec.errors import UserError
+from kbit.spec.hardware import Hardware
 from kbit.spec.models import Model
 from kbit.spec.placement import CPU, Placement
 from kbit.store.throughput import Throughput, ThroughputTable

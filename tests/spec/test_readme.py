@@ -8,13 +8,14 @@ import yaml
 
 from kbit.spec import members
 from kbit.spec.grid import GridConfig
+from kbit.spec.hardware import Hardware
 from kbit.spec.models import ModelEntry
 from kbit.spec.study import StudyConfig, TaskChoice
 from kbit.spec.tasks import TaskEntry
 
 MANUAL = (Path(__file__).parents[2] / "config" / "README.md").read_text(encoding="utf-8")
 TABLES = MANUAL.split("| key | default | meaning |\n|---|---|---|\n")[1:]
-SECTIONS = (StudyConfig, TaskChoice, GridConfig, ModelEntry, TaskEntry)
+SECTIONS = (StudyConfig, TaskChoice, GridConfig, ModelEntry, TaskEntry, Hardware)
 
 
 def rows(table):

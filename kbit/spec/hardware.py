@@ -15,8 +15,8 @@ from pydantic import Field
 from kbit.spec.errors import UserError
 from kbit.spec.section import Section, load_section, parse_section
 
-STUDY_KEY = "study"
-"""The one other key of Snakemake's `config`."""
+OTHER_KEYS = ("study", "trust_remote_code")
+"""The other keys of Snakemake's `config`: what `kbit run` sets."""
 USABLE = 0.9
 """Share of a card's memory that is left after the CUDA context and what the allocator cannot join."""
 
@@ -46,7 +46,7 @@ class Hardware(Section):
 
 def hardware_of(config: Mapping[str, object], where: str = "Snakemake's config") -> Hardware:
     """The place that Snakemake's `config` describes; keys it lacks have their defaults. UserError for any other key."""
-    return parse_section(Hardware, {key: value for key, value in config.items() if key != STUDY_KEY}, where)
+    return parse_section(Hardware, {key: value for key, value in config.items() if key not in OTHER_KEYS}, where)
 
 
 def hardware_of_profile(profile: Path) -> Hardware:

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from kbit.plan.hardware import Hardware, hardware_of, hardware_of_profile
 from kbit.spec.errors import UserError
+from kbit.spec.hardware import Hardware, hardware_of, hardware_of_profile
 
 
 def test_defaults_are_one_card_of_80_gb():
