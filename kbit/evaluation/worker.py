@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 
+from kbit.evaluation.imports import import_quickly
 from kbit.spec.errors import UserError
 
 USER_ERROR, DEVICE_LOST = 2, 75
@@ -21,11 +22,10 @@ def main() -> int:
     """Run the job that stands on standard input."""
     job = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=end_with_parent, daemon=True).start()
-    from kbit.evaluation.bench import DeviceLostError, evaluate_job
-    from kbit.evaluation.faults import describe
+    from kbit.evaluation.faults import DeviceLostError, describe
 
     try:
-        evaluate_job(job)
+        evaluate(job)
     except UserError as error:
         print(f"kbit: {error}", file=sys.stderr, flush=True)
         return USER_ERROR
@@ -38,6 +38,18 @@ def main() -> int:
         # No cleanup: whatever touches the device again would raise.
         os._exit(DEVICE_LOST)
     return 0
+
+
+def evaluate(job: dict) -> None:
+    """Evaluate the job's cells; a device that is not there is refused before anything else is imported or read."""
+    from kbit.evaluation.devices import choose_device
+
+    import_quickly("torch")
+    choose_device(job["device"])
+    import_quickly("kbit.evaluation.bench")
+    from kbit.evaluation.bench import evaluate_job
+
+    evaluate_job(job)
 
 
 def end_with_parent() -> None:
