@@ -9,11 +9,12 @@ import shlex
 import sys
 from pathlib import Path
 
+from kbit.plan.hub import model_stamps, task_stamps
 from kbit.plan.plan import plan_study, write_inputs
 from kbit.plan.resources import estimate_study
 from kbit.spec.errors import UserError
 from kbit.spec.hardware import hardware_of
-from kbit.store.paths import fits_path, report_path, tables_folder
+from kbit.store.paths import fits_path, report_path, requests_path, tables_folder
 
 STUDY_FILE = config.get("study", "config/tiny.yaml")
 
@@ -26,6 +27,8 @@ except UserError as error:
 
 STUDY = PLAN.study.name
 PARTS = [str(shard.part) for shard in PLAN.shards]
+# Never from a study: whoever types it trusts the code of every model of the study.
+TRUST = "--trust-remote-code" if config.get("trust_remote_code") is True else ""
 # Jobs call the kbit of the environment that runs Snakemake, activated or not.
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
@@ -40,6 +43,8 @@ wildcard_constraints:
 
 localrules:
     all,
+    fetch_model,
+    fetch_task,
     build_tables,
     fit,
     report,
@@ -54,6 +59,7 @@ rule all:
 
 
 # In the order in which they run.
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/requests.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"

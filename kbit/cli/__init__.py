@@ -19,6 +19,13 @@ app = typer.Typer(
 
 StudyFile = Annotated[Path, typer.Argument(help="A study, such as config/tiny.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run Python code that comes with models; without it such a model is refused. Every row says so.",
+    ),
+]
 
 
 def main() -> None:
@@ -69,6 +76,7 @@ def run(
     context: typer.Context,
     study: StudyFile,
     profile: Annotated[Path, typer.Option(help="Snakemake profile: where jobs run.")] = Path("profiles/local"),
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Check a study, then execute Snakemake on it; what follows the options goes to Snakemake as it is.
 
@@ -76,7 +84,50 @@ def run(
     """
     from kbit.cli.run import run_study
 
-    sys.exit(run_study(study, profile, context.args))
+    sys.exit(run_study(study, profile, context.args, trust_remote_code))
+
+
+@app.command()
+def fetch(study: StudyFile) -> None:
+    """Fetch the hub's models and data sets that a study names, and verify what was fetched before.
+
+    A run does so by itself; this is for a machine that has a network where those that run jobs have none.
+
+    Example: kbit fetch config/paper.yaml
+    """
+    from kbit.cli.fetch import fetch_study
+
+    fetch_study(study)
+
+
+@app.command(hidden=True)
+def fetch_model(
+    model: Annotated[Path, typer.Argument(help="A file in results/models/: which model.")],
+    output: Annotated[Path, typer.Option(help="Stamp to write.")],
+) -> None:
+    """Fetch one model of the hub (called by a rule).
+
+    Example: kbit fetch-model results/models/M.json --output results/models/M.fetched.json
+    """
+    from kbit.cli.fetch import fetch_file
+    from kbit.evaluation.fetch import fetch_model_to
+
+    fetch_file(fetch_model_to, model, output)
+
+
+@app.command(hidden=True)
+def fetch_task(
+    task: Annotated[Path, typer.Argument(help="A file in results/tasks/: which data set.")],
+    output: Annotated[Path, typer.Option(help="Stamp to write.")],
+) -> None:
+    """Fetch the data of one task from the hub (called by a rule).
+
+    Example: kbit fetch-task results/tasks/T.0123456789ab.json --output results/tasks/T.0123456789ab.fetched.json
+    """
+    from kbit.cli.fetch import fetch_file
+    from kbit.evaluation.fetch import fetch_task_to
+
+    fetch_file(fetch_task_to, task, output)
 
 
 @app.command()
@@ -98,6 +149,7 @@ def pin(
 def build_requests(
     specs: Annotated[list[Path], typer.Argument(help="Requests specs in results/requests/: .json gives .parquet.")],
     output: Annotated[Path | None, typer.Option(help="Parquet file to write instead, of a single spec.")] = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Build and tokenize the items of one task for one tokenizer (called by a rule), or of several.
 
@@ -106,14 +158,16 @@ def build_requests(
     import json
 
     from kbit.evaluation.imports import import_quickly
+    from kbit.evaluation.offline import stay_offline
 
     if output and len(specs) > 1:
         raise UserError(f"--output names one file, and {len(specs)} requests specs are given; leave it out")
+    stay_offline()
     import_quickly("kbit.evaluation.stored_task", "kbit.models.tokenizer", "lm_eval.tasks")
     from kbit.evaluation.requests import build_requests as build
 
     for spec in specs:
-        build(json.loads(spec.read_text()), output or spec.with_suffix(".parquet"))
+        build(json.loads(spec.read_text()), output or spec.with_suffix(".parquet"), trust_remote_code)
 
 
 @app.command()
@@ -122,6 +176,7 @@ def run_shard(
     part: Annotated[Path, typer.Option(help="Parquet file to write.")],
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Evaluate the cells of one shard, from where earlier attempts stopped (called by a rule).
 
@@ -129,7 +184,7 @@ def run_shard(
     """
     from kbit.evaluation.run_shard import run_shard as run
 
-    run(shard, part, threads=threads, device=device)
+    run(shard, part, threads=threads, device=device, trust_remote_code=trust_remote_code)
 
 
 @app.command()

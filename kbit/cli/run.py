@@ -23,12 +23,15 @@ EXECUTES_NOTHING = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|unlock|lint|dag
 """Arguments with which Snakemake executes no job: its output is shown as it is."""
 
 
-def run_study(study: Path, profile: Path, arguments: list[str]) -> int:
-    """Run a study to the end; returns Snakemake's exit code. UserError for a mistake in the study."""
+def run_study(study: Path, profile: Path, arguments: list[str], trust_remote_code: bool = False) -> int:
+    """Run a study to the end; returns Snakemake's exit code. UserError for a mistake in the study.
+
+    trust_remote_code: run code that comes with models of the study; every row says so.
+    """
     plan = plan_study(study)
     if not profile.is_dir():
         raise UserError(f"no profile folder {profile} (--profile); this project ships profiles/local")
-    command = snakemake_command(study, profile, arguments)
+    command = snakemake_command(study, profile, arguments, trust_remote_code)
     if any(map(EXECUTES_NOTHING.fullmatch, arguments)):
         return subprocess.run(command, check=False).returncode
     check_runnable(plan)
@@ -39,14 +42,15 @@ def run_study(study: Path, profile: Path, arguments: list[str]) -> int:
         return execute(plan, command)
 
 
-def snakemake_command(study: Path, profile: Path, arguments: list[str]) -> list[str]:
+def snakemake_command(study: Path, profile: Path, arguments: list[str], trust_remote_code: bool) -> list[str]:
     """The Snakemake command line; it works by hand just as well."""
     snakefile = Path("Snakefile")
     if not snakefile.is_file():
         # Run from a scratch folder: the pipeline lies beside the package.
         snakefile = Path(__file__).parents[2] / "Snakefile"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--profile", str(profile)]
-    return [*command, "--config", f"study={study}", *arguments]
+    trust = ["trust_remote_code=true"] if trust_remote_code else []
+    return [*command, "--config", f"study={study}", *trust, *arguments]
 
 
 @contextmanager

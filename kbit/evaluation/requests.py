@@ -52,15 +52,16 @@ class Requests:
         return self.header["output_type"] == "loglikelihood_rolling"
 
 
-def build_requests(spec: dict, output: Path) -> None:
+def build_requests(spec: dict, output: Path, trust_remote_code: bool = False) -> None:
     """Build the requests file of `RequestsSpec.to_json()` at `output`, whole or not at all.
 
+    trust_remote_code: run code that comes with the model's tokenizer.
     UserError: the task's definition or data is broken or unknown, the tokenizer is missing, or a text cannot be scored.
     """
     from kbit.evaluation.requests_file import write_requests
     from kbit.models.tokenizer import load_tokenizer
 
-    tokenizer = load_tokenizer(spec["model"])
+    tokenizer = load_tokenizer(spec["model"], trust_remote_code)
     write_requests(make_requests(spec, tokenizer), output)
 
 

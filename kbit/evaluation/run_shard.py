@@ -37,10 +37,16 @@ class ShardOutcome:
 
 
 def run_shard(
-    shard_file: Path, part: Path, threads: int, device: str = "auto", worker_command: Sequence[str] = WORKER
+    shard_file: Path,
+    part: Path,
+    threads: int,
+    device: str = "auto",
+    trust_remote_code: bool = False,
+    worker_command: Sequence[str] = WORKER,
 ) -> ShardOutcome:
     """Write the part of a shard. Final rows that exist are taken over, the other cells evaluated.
 
+    trust_remote_code: run code that comes with the model's files; every row says so.
     UserError for a shard, model, task or node at fault: no part is written, the journal keeps what was finished.
     """
     shard = read_shard(shard_file)
@@ -49,7 +55,13 @@ def run_shard(
     rows = dict(known.rows)
     if missing:
         check_inputs(shard, missing)
-        supervisor = Supervisor(shard, shard_file, threads, device, worker_command)
+        job = {
+            "shard": str(shard_file),
+            "threads": threads,
+            "device": device,
+            "trust_remote_code": trust_remote_code,
+        }
+        supervisor = Supervisor(shard, job, worker_command)
         rows |= supervisor.evaluate(missing, known.open_starts)
     chosen = [rows[cell.cell_id] for cell in shard.cells]
     write_part(chosen, part, {"model_id": shard.model_id, "slice": shard.slice_name, "key": shard.key})

@@ -2,8 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 
 from kbit.evaluation.cell_rows import cell_row
 from kbit.evaluation.process import Ending, run_process
@@ -21,9 +20,10 @@ SPECS_TO_GIVE_UP = 3
 class Supervisor:
     """Evaluates cells of one shard through workers."""
 
-    def __init__(self, shard: ShardFile, shard_file: Path, threads: int, device: str, command: Sequence[str]) -> None:
+    def __init__(self, shard: ShardFile, job: Mapping[str, object], command: Sequence[str]) -> None:
+        """job: what every worker is told, shard (file), threads, device and trust_remote_code."""
         self.shard = shard
-        self.job = {"shard": str(shard_file), "threads": threads, "device": device, "trust_remote_code": False}
+        self.job = dict(job)
         self.command = command
         self.rows: dict[str, Row] = {}
         self.deaths: Counter[str] = Counter()

@@ -11,9 +11,9 @@ VOCABULARY_FILES = ("tokenizer.json", "vocab.json", "*.model")
 """One of these holds the tokens of every tokenizer that a local model is identified by (kbit/spec/models.py)."""
 
 
-def load_tokenizer(locator: Locator) -> PreTrainedTokenizerBase:
+def load_tokenizer(locator: Locator, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The model's tokenizer. UserError, naming the model, if there is none or it knows no tokens."""
-    source, options = find_source(locator)
+    source, options = find_source(locator, trust_remote_code)
     if locator["path"] is not None and "gguf_file" not in options:
         check_files(locator, Path(source))
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kbit import __version__
 from kbit.plan.cells import expand_cells
+from kbit.plan.hub import write_task_locator
 from kbit.plan.shards import Shard, cut_shards
 from kbit.spec.cell import Cell
 from kbit.spec.digest import digest_json
@@ -87,10 +88,12 @@ def check_runnable(plan: Plan) -> None:
 
 
 def write_inputs(plan: Plan) -> None:
-    """Write what jobs read: shard files (never changed), requests specs, and where each model lies now."""
+    """Write what jobs read: shard files (never changed), requests specs, where each model lies now, hub data sets."""
     for shard in plan.shards:
         write_json_if_absent(shard.file, shard.to_json)
     for spec in plan.requests.values():
         write_json_if_changed(requests_spec_path(spec.task.name, spec.digest), spec.to_json())
     for model in plan.study.models:
         write_json_if_changed(locator_path(model.slug), model.locator())
+    for task in plan.study.tasks:
+        write_task_locator(task)

@@ -22,6 +22,20 @@ def locator_path(model: str) -> Path:
     return RESULTS / "models" / f"{model}.json"
 
 
+def fetched_model_path(model: str) -> Path:
+    """Says that a model of the hub is in the hub's cache, complete and intact."""
+    return RESULTS / "models" / f"{model}.fetched.json"
+
+
+def task_path(task: str, digest: str) -> Path:
+    """Which data set of the hub a task reads."""
+    return RESULTS / "tasks" / f"{task}.{digest}.json"
+
+
+def fetched_task_path(task: str, digest: str) -> Path:
+    return RESULTS / "tasks" / f"{task}.{digest}.fetched.json"
+
+
 def requests_path(task: str, digest: str) -> Path:
     return RESULTS / "requests" / f"{task}.{digest}.parquet"
 

@@ -3,6 +3,7 @@
 in    results/shards/{model}/{slice}.{key}.json     the cells under that key (written when the study is planned)
       results/requests/*.parquet                    the items of its tasks
       results/models/{model}.json                   where the weights lie (read by the job, not an input: it may move)
+      results/models/{model}.fetched.json           a hub model only: it is in the cache (fetch.smk)
       results/journal/{model}/                      what earlier attempts finished
 out   results/parts/{model}/{slice}.{key}.parquet   one row per cell, columns in docs/rows.md
 
@@ -14,6 +15,7 @@ rule evaluate:
     input:
         shard=ancient("results/shards/{model}/{slice}.{key}.json"),
         requests=lambda wildcards: ancient([str(path) for path in PLAN.shard(**wildcards).requests]),
+        fetched=lambda wildcards: ancient([str(path) for path in model_stamps(PLAN.shard(**wildcards).model)]),
     output:
         "results/parts/{model}/{slice}.{key}.parquet",
     log:
@@ -24,4 +26,4 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).mem_mb * attempt,
         runtime=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).minutes * attempt,
     shell:
-        "kbit run-shard {input.shard:q} --part {output:q} --threads {threads} 2> {log:q}"
+        "kbit run-shard {input.shard:q} --part {output:q} --threads {threads} {TRUST} 2> {log:q}"

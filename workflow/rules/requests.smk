@@ -1,13 +1,21 @@
 """Builds and tokenizes the items of a task, once per tokenizer.
 
 in    results/requests/{task}.{digest}.json      which items, which tokenizer (written when the study is planned)
+      results/models/, results/tasks/            stamps of what of these comes from the hub (fetch.smk)
 out   results/requests/{task}.{digest}.parquet   token ids, items and task definition: all that scoring needs
 """
 
 
+def requests_stamps(task, digest):
+    """What must have been fetched before a task's items are tokenized: its data, and the model that has the tokenizer."""
+    spec = PLAN.requests[requests_path(task, digest)]
+    return [*task_stamps(spec.task), *model_stamps(spec.model)]
+
+
 rule build_requests:
     input:
-        ancient("results/requests/{task}.{digest}.json"),
+        spec=ancient("results/requests/{task}.{digest}.json"),
+        fetched=lambda wildcards: ancient([str(path) for path in requests_stamps(**wildcards)]),
     output:
         "results/requests/{task}.{digest}.parquet",
     log:
@@ -17,4 +25,4 @@ rule build_requests:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     shell:
-        "kbit build-requests {input:q} --output {output:q} 2> {log:q}"
+        "kbit build-requests {input.spec:q} --output {output:q} {TRUST} 2> {log:q}"
