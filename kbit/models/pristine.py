@@ -1,6 +1,6 @@
 """Where the pristine values of a model's linears wait while it computes with quantized ones: `Weights`, three times.
 
-All three give the same bits. They differ in memory and in what going from spec to spec costs: see `kbit.spec.placement`.
+All three give the same bits. They differ in memory, and in what going from spec to spec costs (`kbit.spec.placement`).
 """
 
 from collections.abc import Iterator

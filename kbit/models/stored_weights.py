@@ -6,14 +6,12 @@ shape, takes no memory (one number, repeated by strides of 0), and whose number 
 """
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
-from kbit.models.architectures import find_architecture
-from kbit.models.locator import Locator, describe, find_source, not_loadable
+from kbit.models.load import NOT_LOADABLE, check_complete, empty_model, load_config
+from kbit.models.locator import Locator, describe, not_loadable
 from kbit.models.weight_files import WeightFiles, open_weight_files
-from kbit.spec.errors import UserError
 
 MAX_TENSORS = 2**24
 """Above, float32 does not tell the numbers of the tensors apart."""
@@ -51,7 +49,7 @@ def open_stored_weights(locator: Locator, trust_remote_code: bool = False) -> St
         model, loaded = type(empty_model(config, trust_remote_code)).from_pretrained(
             None, config=config, state_dict=stand_ins, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except NOT_LOADABLE as error:
         raise not_loadable(locator, "model", error) from error
     check_complete(loaded, describe(locator))
     state = model.state_dict()
@@ -63,29 +61,3 @@ def open_stored_weights(locator: Locator, trust_remote_code: bool = False) -> St
 
 def first_value(tensor: Tensor) -> float:
     return tensor[(0,) * tensor.dim()].item()
-
-
-def load_config(locator: Locator, trust_remote_code: bool = False) -> PretrainedConfig:
-    """The config of a model whose architecture is known. UserError, naming the model, if there is none."""
-    source, options = find_source(locator, trust_remote_code)
-    try:
-        config = AutoConfig.from_pretrained(source, **options)
-    except (OSError, ValueError) as error:
-        raise not_loadable(locator, "model", error) from error
-    find_architecture(config)
-    return config
-
-
-def empty_model(config: PretrainedConfig, trust_remote_code: bool = False) -> PreTrainedModel:
-    """The causal LM of a config without weights: its parameters have shapes alone."""
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    model.tie_weights()
-    return model
-
-
-def check_complete(loaded: dict[str, object], owner: str) -> None:
-    """UserError naming tensors that the checkpoint lacks: transformers fills them with random numbers."""
-    if missing := sorted(loaded["missing_keys"]):
-        listed = ", ".join(missing[:3])
-        raise UserError(f"{owner}: the checkpoint lacks {listed} ({len(missing)} tensors in all)")

@@ -5,7 +5,6 @@ are the operating system's to keep or drop: they take no memory that anything el
 """
 
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
 
+from kbit.models.load import NOT_LOADABLE
 from kbit.models.locator import Locator, find_source, not_loadable
 
 NAMES = ((SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME), (WEIGHTS_NAME, WEIGHTS_INDEX_NAME))
@@ -60,7 +60,7 @@ def open_weight_files(locator: Locator) -> WeightFiles | None:
         return WeightFiles(paths) if paths and all(is_mappable(path) for path in paths) else None
     except LocalEntryNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+    except (*NOT_LOADABLE, KeyError) as error:
         raise not_loadable(locator, "model", error) from error
 
 
