@@ -92,8 +92,7 @@ def builder_keywords(locator: dict) -> dict[str, object]:
     """What of the keywords that the task's definition hands to `load_dataset` says where the data is."""
     from datasets import load_dataset, load_dataset_builder
 
-    from kbit.evaluation.task_objects import definition_keys, hub_keywords
+    from kbit.evaluation.task_objects import data_keywords
 
     how = inspect.signature(load_dataset).parameters.keys() - inspect.signature(load_dataset_builder).parameters
-    keywords = hub_keywords(definition_keys(locator))
-    return {key: value for key, value in keywords.items() if key not in {*how, "trust_remote_code"}}
+    return {key: value for key, value in data_keywords(locator).items() if key not in {*how, "trust_remote_code"}}

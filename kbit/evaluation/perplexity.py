@@ -2,6 +2,9 @@
 
 Per token compares models of one tokenizer only; per byte and per word compare all. Bytes and words are those lm-eval
 divides by, so that exp(nats_per_word) is its word_perplexity: of the text before detokenization where a task says so.
+
+A text of the user's own also gets `perplexity` = exp(nats_per_token). Where it is cut into windows, this is the number
+of GPTQ's evaluation and of the papers that follow it (docs/adding-a-task.md).
 """
 
 from collections.abc import Callable
@@ -26,9 +29,17 @@ def corpus_entropies(
     counts = {
         "nats_per_token": np.array([len(tokens) for tokens in requests.continuations]),
         "nats_per_byte": lm_eval_counts("nats_per_byte", items, task.count_bytes, task, requests),
-        "nats_per_word": lm_eval_counts("nats_per_word", items, task.count_words, task, requests),
     }
-    return {name: cross_entropy(loglikelihoods, count) for name, count in counts.items()}
+    if requests.window is None:  # windows cut words
+        counts["nats_per_word"] = lm_eval_counts("nats_per_word", items, task.count_words, task, requests)
+    entropies = {name: cross_entropy(loglikelihoods, count) for name, count in counts.items()}
+    return entropies | ({"perplexity": exponential(*entropies["nats_per_token"])} if requests.is_text else {})
+
+
+def exponential(nats: float, error: float | None) -> tuple[float, float | None]:
+    """exp(nats), and its standard error by the delta method."""
+    perplexity = float(np.exp(nats))
+    return perplexity, None if error is None else perplexity * error
 
 
 def lm_eval_counts(

@@ -29,7 +29,7 @@ class Requests:
 
     header: dict[str, object]
     """Of the file: requests_version, task, kind, metric, task_identity, tokenizer_id, output_type, definition,
-    tokenizer_max_length (tokens, null if unlimited), lm_eval_version."""
+    tokenizer_max_length (tokens, null if unlimited), lm_eval_version; of a text its settings as `text`."""
     docs: list[dict]
     """The documents as lm-eval's task gave them, the first `item_limit` of them."""
     doc: np.ndarray
@@ -51,6 +51,16 @@ class Requests:
         """Whole texts are scored, in as many windows as they need, instead of continuations."""
         return self.header["output_type"] == "loglikelihood_rolling"
 
+    @property
+    def is_text(self) -> bool:
+        """A plain text, not one of lm-eval's tasks."""
+        return "text" in self.header
+
+    @property
+    def window(self) -> int | None:
+        """Tokens of each window that a text was cut into, context included; None if its documents are scored whole."""
+        return self.header["text"]["window"] if self.is_text else None
+
 
 def build_requests(spec: dict, output: Path, trust_remote_code: bool = False) -> None:
     """Build the requests file of `RequestsSpec.to_json()` at `output`, whole or not at all.
@@ -66,18 +76,24 @@ def build_requests(spec: dict, output: Path, trust_remote_code: bool = False) ->
 
 
 def make_requests(spec: dict, tokenizer: "PreTrainedTokenizerBase") -> Requests:
-    """The requests of `RequestsSpec.to_json()`: texts by lm-eval's task object, tokens as lm-eval's HFLM makes them."""
+    """The requests of `RequestsSpec.to_json()`: texts by lm-eval's task object, tokens as lm-eval's HFLM makes them.
+
+    A text that is cut into windows is tokenized whole instead.
+    """
     from kbit.evaluation.stored_task import describe_task
     from kbit.evaluation.task_objects import load_task
+    from kbit.evaluation.text_windows import window_requests
 
     with TemporaryDirectory(prefix="kbit-task-") as scratch:
         task = load_task(spec["task"], Path(scratch))
+        head = header(spec, task, tokenizer) | {"definition": describe_task(task)}
+        if "text" in head and head["text"]["window"]:
+            return window_requests(head, [doc["text"] for doc in task.eval_docs], spec["task"]["item_limit"], tokenizer)
         instances = build_instances(task, spec["task"]["item_limit"])
-        definition = describe_task(task)
     encoded = encode_instances(instances, tokenizer, spec["model"]["name"])
     check_encoded(instances, encoded)
     return Requests(
-        header=header(spec, instances, tokenizer) | {"definition": definition},
+        header=head,
         docs=[instance.doc for instance in instances if instance.idx == 0],
         doc=np.array([instance.doc_id for instance in instances], dtype=np.int32),
         contexts=[np.array(request.context, dtype=np.int64) for request in encoded],
@@ -85,11 +101,11 @@ def make_requests(spec: dict, tokenizer: "PreTrainedTokenizerBase") -> Requests:
     )
 
 
-def header(spec: dict, instances: list["Instance"], tokenizer: "PreTrainedTokenizerBase") -> dict[str, object]:
+def header(spec: dict, task: "ConfigurableTask", tokenizer: "PreTrainedTokenizerBase") -> dict[str, object]:
     from lm_eval import __version__
 
     max_length = tokenizer.model_max_length
-    rolling = instances[0].request_type == "loglikelihood_rolling"
+    rolling = task.OUTPUT_TYPE == "loglikelihood_rolling"
     return {
         "requests_version": spec["requests_version"],
         "task": spec["task"]["name"],
@@ -100,6 +116,7 @@ def header(spec: dict, instances: list["Instance"], tokenizer: "PreTrainedTokeni
         "output_type": "loglikelihood_rolling" if rolling else "loglikelihood",
         "tokenizer_max_length": max_length if max_length < UNLIMITED_LENGTH else None,
         "lm_eval_version": __version__,
+        **({"text": spec["task"]["text"]} if "text" in spec["task"] else {}),
     }
 
 

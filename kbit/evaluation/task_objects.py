@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 OUTPUT_TYPES = {"zero-shot": ("loglikelihood", "multiple_choice"), "perplexity": ("loglikelihood_rolling",)}
 """What lm-eval asks of a model, by kind of task. Free generation is not scored here."""
+SCORED = ("test_split", "validation_split")
+"""The splits that lm-eval scores, the first that a definition has."""
 PERPLEXITY_METRICS = ("nats_per_token", "nats_per_byte", "nats_per_word")
 """Metrics every perplexity task gets beside lm-eval's own."""
 
@@ -99,19 +101,34 @@ def definition_keys(locator: dict, manager: "TaskManager | None" = None) -> dict
 def hub_overrides(locator: dict, keys: dict[str, object]) -> dict[str, object]:
     kwargs = hub_keywords(keys)
     return {
+        **({} if keys.get("num_fewshot") else scored_split(locator, keys)),
         "dataset_path": data_folder(locator),
         **({"dataset_name": locator["dataset_name"]} if locator["dataset_name"] else {}),
         **({"dataset_kwargs": kwargs} if kwargs else {}),
     }
 
 
+def data_keywords(locator: dict) -> dict[str, object]:
+    """What `datasets.load_dataset` is given besides a place, for a task on the hub."""
+    return text_keywords(locator) if "text" in locator else hub_keywords(definition_keys(locator))
+
+
 def hub_keywords(keys: dict[str, object]) -> dict[str, object]:
-    """What `datasets.load_dataset` is given besides a place; of data files, those of the split that is scored."""
+    """What a definition says of its data besides the place; of data files, those of the split that is scored."""
     kwargs = defined_kwargs(keys)
-    scored = keys.get("test_split") or keys.get("validation_split")
-    if isinstance(kwargs.get("data_files"), dict) and scored in kwargs["data_files"]:
+    scored = next((keys[key] for key in SCORED if keys.get(key)), None)
+    if not keys.get("num_fewshot") and scored in (kwargs.get("data_files") or ()):
         kwargs = {**kwargs, "data_files": {scored: kwargs["data_files"][scored]}}
     return kwargs
+
+
+def text_keywords(locator: dict) -> dict[str, object]:
+    """What the settings of a text say of its data besides place and split."""
+    text = locator["text"]
+    if not text["files"]:
+        return {}
+    # no_checks: the set's description counts the rows of all its files.
+    return {"data_files": {text["split"]: text["files"]}, "verification_mode": "no_checks"}
 
 
 def defined_kwargs(keys: dict[str, object]) -> dict[str, object]:
@@ -120,19 +137,29 @@ def defined_kwargs(keys: dict[str, object]) -> dict[str, object]:
 
 
 def local_overrides(locator: dict, keys: dict[str, object], scratch: Path) -> dict[str, object]:
-    """One of lm-eval's own tasks over files at hand, which take the place of the one split that is scored."""
-    scored = next((key for key in ("test_split", "validation_split") if keys.get(key)), None)
-    if scored is None:
-        raise UserError(f"task {locator['name']!r} has neither a test nor a validation split in lm-eval")
-    splits = dict.fromkeys(("training_split", "validation_split", "test_split", "fewshot_split"))
+    """One of lm-eval's own tasks over files at hand, which take the place of the split that is scored."""
+    if keys.get("num_fewshot"):
+        raise UserError(
+            f"task {locator['name']!r} has {keys['num_fewshot']} examples in its prompts, from a split of their own: "
+            "data_files alone cannot say which is which, a yaml_file of your own can"
+        )
+    splits = scored_split(locator, keys)
+    name = next(splits[key] for key in SCORED if splits[key])
     return {
         **splits,
-        scored: keys[scored],
-        "num_fewshot": 0,
         "dataset_path": loader_of(locator["data_files"][0]),
         "dataset_name": None,
-        "dataset_kwargs": {"data_files": {keys[scored]: locator["data_files"]}, "cache_dir": str(scratch)},
+        "dataset_kwargs": {"data_files": {name: locator["data_files"]}, "cache_dir": str(scratch)},
     }
+
+
+def scored_split(locator: dict, keys: dict[str, object]) -> dict[str, object]:
+    """The split that lm-eval scores, and no other: without examples in the prompt it would read those for nothing."""
+    scored = next((key for key in SCORED if keys.get(key)), None)
+    if scored is None:
+        raise UserError(f"task {locator['name']!r} has neither a test nor a validation split in lm-eval")
+    others = dict.fromkeys(("training_split", "validation_split", "test_split", "fewshot_split"))
+    return {**others, scored: keys[scored], "num_fewshot": 0}
 
 
 def own_overrides(locator: dict, keys: dict[str, object], scratch: Path) -> dict[str, object]:

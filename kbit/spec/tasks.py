@@ -12,6 +12,7 @@ from kbit.spec.definition import drawn_in, read_definition
 from kbit.spec.digest import digest_file, digest_json
 from kbit.spec.errors import UserError
 from kbit.spec.section import Section
+from kbit.spec.text import TEXT_VERSION, TextConfig
 
 Kind = Literal["zero-shot", "perplexity"]
 
@@ -20,21 +21,26 @@ DIVERGENCE_VERSION = 1
 
 LOADERS = {".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json", ".parquet": "parquet"}
 """The loader of `datasets` for local data of lm-eval's own tasks, by how a file's name ends."""
+TEXT_SUFFIXES = (".txt", *LOADERS)
+"""Local files that a text may stand in."""
 
 
 class TaskEntry(Section):
-    """One task of tasks.yaml."""
+    """One task of tasks.yaml: lm-eval's of that name; with yaml_file one of one's own; with text a plain text."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="The task's name in lm-eval, and ours.")
     kind: Kind = Field(description="zero-shot (accuracy counts in the mean) or perplexity (text is scored whole).")
     metric: str = Field(description="Headline metric: acc or acc_norm; for perplexity nats_per_token.")
     chance: float | None = Field(default=None, ge=0, lt=1, description="Accuracy of guessing; null for perplexity.")
-    version: str = Field(description="lm-eval's version of the task (its metadata).")
+    version: str = Field(description="lm-eval's version of the task (its metadata); of a text, any.")
     yaml_file: str | None = Field(default=None, description="Local lm-eval task YAML, relative to this file.")
-    data_files: tuple[str, ...] = Field(default=(), description="Local data files, relative to this file.")
-    dataset: str | None = Field(default=None, description="Hub data set of an lm-eval task.")
+    data_files: tuple[str, ...] = Field(
+        default=(), description="Local data instead of a hub data set, relative to this file."
+    )
+    dataset: str | None = Field(default=None, description="Hub data set.")
     dataset_name: str | None = Field(default=None, description="Configuration of the hub data set.")
     revision: str | None = Field(default=None, description="Commit of the hub data set; `kbit pin` fills it.")
+    text: TextConfig | None = Field(default=None, description="Read the data as plain text, by no lm-eval definition.")
     items: int | None = Field(default=None, gt=0, description="Items of the scored split, for the cost model.")
     tokens_per_item: int = Field(default=100, gt=0, description="Mean tokens scored per item, for the cost model.")
     label: str | None = Field(default=None, description="Name in figures; the task's name if absent.")
@@ -47,9 +53,23 @@ class TaskEntry(Section):
             raise ValueError(f"task {self.name!r} needs exactly one of dataset (on the hub) and data_files (local)")
         if self.dataset is None and (self.dataset_name or self.revision):
             raise ValueError(f"task {self.name!r}: dataset_name and revision are those of a dataset, which it has not")
+        if self.text is not None:
+            self.check_text(self.text)
         if (self.chance is None) != (self.kind == "perplexity"):
             raise ValueError(f"task {self.name!r}: chance is stated for zero-shot tasks, and only for them")
         return self
+
+    def check_text(self, text: TextConfig) -> None:
+        if self.kind != "perplexity":
+            raise ValueError(f"task {self.name!r}: a text is scored whole, its kind is perplexity, not {self.kind}")
+        if self.yaml_file is not None:
+            raise ValueError(f"task {self.name!r} has both a yaml_file and text, which are two ways to define it")
+        if self.metric not in text.metrics:
+            raise ValueError(f"task {self.name!r}: metric {self.metric!r} is none of {', '.join(text.metrics)}")
+        if self.dataset is not None and text.split is None:
+            raise ValueError(f"task {self.name!r}: text of a dataset needs its split, such as test")
+        if self.dataset is None and (text.split or text.files):
+            raise ValueError(f"task {self.name!r}: split and files of a text are those of a dataset, which it has not")
 
 
 class TasksFile(Section):
@@ -66,8 +86,8 @@ class Task:
     item_limit: int | None
     """Score the first so many items; None scores all."""
     definition: str
-    """Digest of the local YAML, its data and what it draws in; or of lm-eval's name and the data set's revision, or
-    lm-eval's name and the local data."""
+    """Digest of what defines it (the local YAML and what it draws in, lm-eval's name, or the settings of a text) and of
+    its data (the local files, or the revision of the data set)."""
     yaml_file: Path | None
     data_files: tuple[Path, ...]
     divergence: bool = False
@@ -108,23 +128,29 @@ class Task:
             "yaml_file": str(self.yaml_file) if self.yaml_file else None,
             "data_files": [str(file) for file in self.data_files],
             "item_limit": self.item_limit,
+            **({"text": self.entry.text.model_dump(mode="json")} if self.entry.text else {}),
         }
 
 
 def resolve_task(entry: TaskEntry, item_limit: int | None, tasks_file: Path) -> Task:
     """Identify a task's definition and data. UserError when a file is missing, empty, or its lines are not JSON."""
-    if entry.dataset is not None:
-        definition = digest_json([entry.name, entry.dataset, entry.dataset_name, entry.revision or "unpinned"])
-        return Task(entry, item_limit, definition, None, ())
+    yaml_file = find_file(entry, entry.yaml_file, tasks_file) if entry.yaml_file else None
     data = tuple(find_file(entry, name, tasks_file) for name in entry.data_files)
+    if yaml_file is None:
+        check_suffixes(entry, tasks_file)
     for file in data:
         check_data(entry, file)
-    if entry.yaml_file is None:
-        check_loaders(entry, tasks_file)
-        definition = digest_json(["lm-eval", entry.name, [digest_file(file) for file in data]])
-        return Task(entry, item_limit, definition, None, data)
-    yaml_file = find_file(entry, entry.yaml_file, tasks_file)
-    return Task(entry, item_limit, identify_own(entry, yaml_file, data), yaml_file, data)
+    definition = identify_own(entry, yaml_file, data) if yaml_file else identify_named(entry, data)
+    return Task(entry, item_limit, definition, yaml_file, data)
+
+
+def identify_named(entry: TaskEntry, data: tuple[Path, ...]) -> str:
+    """Digest of a text or of one of lm-eval's tasks, with its data."""
+    source = [entry.dataset, entry.dataset_name, entry.revision or "unpinned"]
+    files = [digest_file(file) for file in data]
+    if entry.text is not None:
+        return digest_json(["text", TEXT_VERSION, entry.name, entry.text.identity(), files or source])
+    return digest_json(["lm-eval", entry.name, files] if files else [entry.name, *source])
 
 
 def find_file(entry: TaskEntry, name: str, tasks_file: Path) -> Path:
@@ -134,20 +160,20 @@ def find_file(entry: TaskEntry, name: str, tasks_file: Path) -> Path:
     return file
 
 
-def check_loaders(entry: TaskEntry, tasks_file: Path) -> None:
-    """The data of one of lm-eval's tasks is read by one loader, known by the files' names."""
-    found = {name: loader_of(name) for name in entry.data_files}
-    for name, loader in found.items():
-        if loader is None:
+def check_suffixes(entry: TaskEntry, tasks_file: Path) -> None:
+    """How local data is read is known by the names of its files; one of lm-eval's tasks takes one loader for all."""
+    accepted = TEXT_SUFFIXES if entry.text else tuple(LOADERS)
+    for name in entry.data_files:
+        if not name.endswith(accepted):
             raise UserError(
-                f"task {entry.name!r}: {name} is none of {', '.join(LOADERS)} (data_files of the task in {tasks_file})"
+                f"task {entry.name!r}: {name} is none of {', '.join(accepted)} (data_files of the task in {tasks_file})"
             )
-    if len(set(found.values())) > 1:
-        raise UserError(f"task {entry.name!r}: data_files are either JSON lines or Parquet, not both ({tasks_file})")
+    if entry.text is None and len({loader_of(name) for name in entry.data_files}) > 1:
+        raise UserError(f"task {entry.name!r}: data_files are JSON lines or Parquet, not both (in {tasks_file})")
 
 
-def loader_of(file: str) -> str | None:
-    return next((loader for suffix, loader in LOADERS.items() if file.endswith(suffix)), None)
+def loader_of(file: str) -> str:
+    return next(loader for suffix, loader in LOADERS.items() if file.endswith(suffix))
 
 
 def identify_own(entry: TaskEntry, yaml_file: Path, data: tuple[Path, ...]) -> str:

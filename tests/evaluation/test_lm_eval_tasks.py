@@ -5,6 +5,7 @@ data set of the hub is, takes its place; definition, functions, prompts and metr
 """
 
 import gzip
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -24,24 +25,41 @@ ENTRIES = {entry.name: entry for entry in load_section(TasksFile, TASKS_FILE).ta
 DATASETS = Path(__file__).parent / "datasets"
 
 
-def write_data_set(folder: Path, name: str) -> None:
-    """A data set folder as `datasets` reads it: every split that lm-eval's definition names, of the same rows."""
+def commit(name: str) -> str:
+    """`datasets` names its cache of a folder by the folder's last part: no two data sets may share a commit."""
+    return hashlib.sha1(name.encode()).hexdigest()
+
+
+def cache_data_set(hub: Path, name: str) -> None:
+    """A data set as fetching leaves it in the hub's cache: every split that lm-eval's definition names, alike."""
+    folder = hub / f"datasets--{ENTRIES[name].dataset.replace('/', '--')}" / "snapshots" / commit(name)
     (items,) = (DATASETS / name).iterdir()
     files = {split: f"{split}.jsonl.gz" for split in ("train", "validation", "test")}
     if name == "c4":  # lm-eval's definition names these files
         files = {"train": "en/c4-train.00000-of-01024.json.gz", "validation": "en/c4-validation.00000-of-00008.json.gz"}
     for file in files.values():
-        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(gzip.compress(items.read_bytes()))
     splits = [{"split": split, "path": file} for split, file in files.items()]
     configs = [{"config_name": ENTRIES[name].dataset_name or "default", "data_files": splits}]
     (folder / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
 
 
+@pytest.fixture
+def fetched_locator(tmp_path, task_locator, monkeypatch):
+    """Locator of a task whose data lies in the hub's cache."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def fetch(name: str, item_limit: int | None = None) -> dict:
+        cache_data_set(tmp_path / "hub", name)
+        return task_locator(name, item_limit) | {"revision": commit(name)}
+
+    return fetch
+
+
 @pytest.fixture(params=ENTRIES)
-def locator(request, tmp_path, task_locator):
-    write_data_set(tmp_path, request.param)
-    return task_locator(request.param, None) | {"dataset": str(tmp_path)}
+def locator(request, fetched_locator):
+    return fetched_locator(request.param)
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
@@ -90,10 +108,8 @@ def test_a_requests_file_of_lm_evals_task_names_no_place_of_this_machine(locator
     assert "site-packages" not in text
 
 
-def test_winogrande_scores_one_ending_under_two_contexts(tmp_path, task_locator, spec_of, embedded_tokenizer):
-    write_data_set(tmp_path, "winogrande")
-    locator = task_locator("winogrande", 1) | {"dataset": str(tmp_path)}
-    requests = make_requests(spec_of(locator, "neox-32x2"), embedded_tokenizer)
+def test_winogrande_scores_one_ending_under_two_contexts(fetched_locator, spec_of, embedded_tokenizer):
+    requests = make_requests(spec_of(fetched_locator("winogrande", 1), "neox-32x2"), embedded_tokenizer)
     contexts = [embedded_tokenizer.decode(context) for context in requests.contexts]
     endings = [embedded_tokenizer.decode(continuation) for continuation in requests.continuations]
     assert contexts == [f"The lamp would not fit on the shelf because the {noun}" for noun in ("lamp", "shelf")]

@@ -188,7 +188,10 @@ def test_an_unknown_task_of_lm_eval_is_named(write_task, build):
 
 
 def test_a_data_set_of_the_hub_that_is_not_at_hand_is_named(write_task, build):
-    locator = write_task(locator={"name": "piqa", "yaml_file": None, "data_files": [], "dataset": "baber/piqa"})
-    with pytest.raises(UserError, match="task 'piqa' cannot be loaded from the data set baber/piqa: ") as error:
+    hub = {"dataset": "baber/piqa", "revision": "0123456789" * 4}
+    locator = write_task(locator={"name": "piqa", "yaml_file": None, "data_files": [], **hub})
+    with pytest.raises(
+        UserError, match=r"task 'piqa': the data set baber/piqa at 0123456789.* is not in the hub cache"
+    ) as error:
         build(locator)
     assert "\n" not in str(error.value)

@@ -12,10 +12,11 @@ from kbit.spec.hardware import Hardware
 from kbit.spec.models import ModelEntry
 from kbit.spec.study import StudyConfig, TaskChoice
 from kbit.spec.tasks import TaskEntry
+from kbit.spec.text import TextConfig
 
 MANUAL = (Path(__file__).parents[2] / "config" / "README.md").read_text(encoding="utf-8")
 TABLES = MANUAL.split("| key | default | meaning |\n|---|---|---|\n")[1:]
-SECTIONS = (StudyConfig, TaskChoice, GridConfig, ModelEntry, TaskEntry, Hardware)
+SECTIONS = (StudyConfig, TaskChoice, GridConfig, ModelEntry, TaskEntry, TextConfig, Hardware)
 
 
 def rows(table):
