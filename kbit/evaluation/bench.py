@@ -19,6 +19,8 @@ from kbit.evaluation.faults import DeviceLostError, describe, is_device_error, i
 from kbit.evaluation.process import NOTE
 from kbit.evaluation.provenance import peak_memory_bytes, provenance, utc_now
 from kbit.evaluation.requests import Requests, read_requests
+from kbit.evaluation.scorer import max_length
+from kbit.evaluation.text_windows import check_context
 from kbit.models.engine import Engine
 from kbit.models.open_engine import open_engine
 from kbit.spec.errors import UnsupportedError, UserError
@@ -82,6 +84,8 @@ class Bench:
 
     def evaluate_spec(self, spec: QuantSpec, cells: Sequence[ShardCell]) -> None:
         """Quantize once, score every task. A spec the model cannot take gives each of its cells a row that says so."""
+        if not (cells := self.readable(cells)):
+            return
         # Quantizing counts as part of the first cell, so that a crash in it is laid at the spec's door.
         started_at = self.start(cells[0])
         began = perf_counter()
@@ -98,6 +102,19 @@ class Bench:
             for group in self.groups(cells):
                 began_at = started_at if group[0] is cells[0] else self.start(group[0])
                 self.evaluate_cells(applied, group, began_at, values)
+
+    def readable(self, cells: Sequence[ShardCell]) -> list[ShardCell]:
+        """Without the cells of texts in windows that the model's context cannot hold; these get a row that says so."""
+        kept = []
+        for cell in cells:
+            requests = self.requests(cell)
+            try:
+                check_context(requests, max_length(self.engine.config, requests))
+            except UnsupportedError as error:
+                self.write(cell, "unsupported", self.start(cell), {"error": describe(error)})
+            else:
+                kept.append(cell)
+        return kept
 
     def groups(self, cells: Sequence[ShardCell]) -> list[list[ShardCell]]:
         """Cells of one spec that are scored together: all where a pass over the weights is dear, else each alone."""
