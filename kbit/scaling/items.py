@@ -7,9 +7,10 @@ that tasks of the paper's formats follow. A rule counts only if the items it sco
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +64,30 @@ class RequestTable:
         """[documents]"""
         return np.bincount(self.doc)
 
+    @cached_property
+    def columns(self) -> dict[str, list[object]]:
+        """The documents' fields by name; those of a mapping inside a document as templates write them: choices.text."""
+        flat = [flatten(document) for document in self.documents]
+        return {field: [document.get(field) for document in flat] for field in flat[0]}
+
     def fields(self, *named_by: str) -> list[str]:
-        """The documents' fields: those that the given keys of the definition mention first."""
+        """The documents' fields: those that the given keys of the definition mention first, in their order."""
         mentioned = " ".join(str(self.definition.get(key)) for key in named_by)
-        return sorted(self.documents[0], key=lambda field: (field not in mentioned, field))
+        place = {field: mentioned.find(field) % (len(mentioned) + 1) for field in self.columns}
+        return sorted(self.columns, key=lambda field: (place[field], field))
 
     def column(self, field: str) -> list[object]:
-        return [document.get(field) for document in self.documents]
+        return self.columns[field]
+
+
+def flatten(document: dict[str, object]) -> dict[str, object]:
+    inner = {
+        f"{name}.{key}": item
+        for name, value in document.items()
+        if isinstance(value, dict)
+        for key, item in value.items()
+    }
+    return {**document, **inner}
 
 
 def read_request_table(path: Path) -> RequestTable | None:
@@ -131,13 +149,20 @@ def choice_lengths(requests: RequestTable, metric: str) -> Iterator[Floats]:
     if metric == "acc":
         yield np.ones(len(requests.doc), dtype=np.float32)
         return
-    for field in requests.fields("doc_to_choice"):
-        lists = requests.column(field)
-        fits = all(
-            isinstance(texts, list) and len(texts) == n for texts, n in zip(lists, requests.n_choices, strict=True)
-        )
+    for lists in choice_texts(requests):
+        fits = all(len(texts) == n for texts, n in zip(lists, requests.n_choices, strict=True))
         if fits and all(isinstance(text, str) and text for texts in lists for text in texts):
             yield np.array([len(text) for texts in lists for text in texts], dtype=np.float32)
+
+
+def choice_texts(requests: RequestTable) -> Iterator[Sequence[Sequence[object]]]:
+    """[documents]: fields that list the choices; then the texts in fields of their own that the definition names."""
+    fields = requests.fields("doc_to_choice")
+    for field in fields:
+        if all(isinstance(texts, list) for texts in requests.column(field)):
+            yield requests.column(field)
+    named = [field for field in fields if field in str(requests.definition.get("doc_to_choice"))]
+    yield list(zip(*map(requests.column, named), strict=True)) or [()] * len(requests.documents)
 
 
 def choose(requests: RequestTable, scores: Floats) -> NDArray[np.intp]:
@@ -149,14 +174,20 @@ def choose(requests: RequestTable, scores: Floats) -> NDArray[np.intp]:
 
 
 def gold_choices(requests: RequestTable) -> Iterator[NDArray[np.int64]]:
-    """[documents]: the right choice, by every field that numbers the choices from 0 or from 1."""
+    """[documents]: the right choice, by every field that says which it is."""
     if requests.n_choices.min() < 2:
         return
-    for field in requests.fields("doc_to_target", "doc_to_text"):
-        numbers = requests.column(field)
-        if not all(isinstance(number, int) or (isinstance(number, str) and number.isdecimal()) for number in numbers):
-            continue
-        for first in (0, 1):
-            gold = np.array([int(number) - first for number in numbers])
-            if (gold >= 0).all() and (gold < requests.n_choices).all():
-                yield gold
+    for gold in numbered_choices(requests):
+        if (gold >= 0).all() and (gold < requests.n_choices).all():
+            yield gold
+
+
+def numbered_choices(requests: RequestTable) -> Iterator[NDArray[np.int64]]:
+    """[documents]: fields that number the choices from 0 or from 1; then those that name one of a list of labels."""
+    columns = [requests.column(field) for field in requests.fields("doc_to_target", "doc_to_text")]
+    for values in columns:
+        if all(isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) for value in values):
+            yield from (np.array([int(value) - first for value in values]) for first in (0, 1))
+    for values, lists in product(columns, columns):
+        if all(isinstance(labels, list) and value in labels for value, labels in zip(values, lists, strict=True)):
+            yield np.array([labels.index(value) for value, labels in zip(values, lists, strict=True)])

@@ -61,6 +61,28 @@ def test_acc_norm_divides_by_the_characters_of_the_choice(write_requests):
     assert find_items(PATH, "acc", samples, np.array([0.0])).values.tolist() == [[0, 0]]
 
 
+def test_acc_norm_finds_choices_in_fields_of_their_own(write_requests):
+    # As PIQA has them; the goal is a text too, but no choice.
+    documents = [{"goal": "aaaa", "sol1": "ab", "sol2": "abcdefgh", "label": 1}] * 2
+    write_requests("task", documents, [2, 2], {"doc_to_target": "label", "doc_to_choice": "{{[sol1, sol2]}}"})
+    samples = sampled([[-4, -8, -4, -8]])
+    assert find_items(PATH, "acc_norm", samples, np.array([1.0])).values.tolist() == [[1, 1]]
+
+
+def test_the_right_choice_may_be_a_label_of_a_list(write_requests):
+    # As ARC has them: letters in some documents, numbers in others, three choices or four.
+    choices = [{"text": ["ab", "c", "d"], "label": ["A", "B", "C"]}, {"text": ["a", "b"], "label": ["1", "2"]}]
+    documents = [{"choices": choices[0], "answerKey": "B"}, {"choices": choices[1], "answerKey": "2"}]
+    words = {"doc_to_target": "{{choices.label.index(answerKey)}}", "doc_to_choice": "{{choices.text}}"}
+    write_requests("task", documents, [3, 2], words)
+    samples = sampled([[-3, -2, -4, -2, -1], [-3, -2, -4, -1, -2]])
+    items = find_items(PATH, "acc", samples, np.array([1.0, 0.5]))
+    assert items.values.tolist() == [[1, 1], [1, 0]]
+    assert items.scored.tolist() == [1, 4]
+    # -3 / 2 characters beats -2 / 1: the first item is no longer right.
+    assert find_items(PATH, "acc_norm", samples, np.array([0.5, 0.0])).values.tolist() == [[0, 1], [0, 0]]
+
+
 def test_a_loss_is_weighted_by_the_bytes_of_the_page(write_requests):
     documents = [{"page": "ä" * 10, "title": "x"}, {"page": "a" * 60, "title": "y"}]
     write_requests("task", documents, [1, 1], {"doc_to_target": "page"}, rolling=True)
