@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from kbit.cli.fetch import refetch
 from kbit.cli.progress import Progress
 from kbit.cli.verdict import print_verdict
 from kbit.plan.plan import Plan, check_runnable, plan_study
 from kbit.spec.errors import UserError
+from kbit.spec.hardware import hardware_of_profile
 from kbit.store.paths import RESULTS, report_path, study_folder
 
 EXECUTES_NOTHING = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|unlock|lint|dag|rulegraph|summary|touch)")
@@ -29,8 +31,8 @@ def run_study(study: Path, profile: Path, arguments: list[str], trust_remote_cod
     trust_remote_code: run code that comes with models of the study; every row says so.
     """
     plan = plan_study(study)
-    if not profile.is_dir():
-        raise UserError(f"no profile folder {profile} (--profile); this project ships profiles/local")
+    hardware_of_profile(profile)
+    refuse_config(arguments)
     command = snakemake_command(study, profile, arguments, trust_remote_code)
     if any(map(EXECUTES_NOTHING.fullmatch, arguments)):
         return subprocess.run(command, check=False).returncode
@@ -39,7 +41,15 @@ def run_study(study: Path, profile: Path, arguments: list[str], trust_remote_cod
         if earlier_died:
             # Snakemake's own lock outlives a killed head; ours says that nobody holds it.
             subprocess.run([*command, "--unlock", "--quiet", "all"], check=False, capture_output=True)
+        refetch(plan)
         return execute(plan, command)
+
+
+def refuse_config(arguments: list[str]) -> None:
+    """UserError for a second --config: Snakemake would drop the first, and with it the study."""
+    for argument in arguments:
+        if argument.partition("=")[0] in ("--config", "-C"):
+            raise UserError(f"{argument} would replace the study's own: state the place in the profile's configfile")
 
 
 def snakemake_command(study: Path, profile: Path, arguments: list[str], trust_remote_code: bool) -> list[str]:

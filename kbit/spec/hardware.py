@@ -6,6 +6,7 @@ Keys of Snakemake's `config` beside `study`. A profile states them in a file of 
 slice or path depends on them.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from kbit.spec.section import Section, load_section, parse_section
 
 OTHER_KEYS = ("study", "trust_remote_code")
 """The other keys of Snakemake's `config`: what `kbit run` sets."""
+PROFILE_FILE = re.compile(r"(?:profile|config)(?:\.v(\d+)\+)?\.yaml")
+"""Names under which Snakemake looks for a profile in its folder; that of the highest version counts."""
 USABLE = 0.9
 """Share of a card's memory that is left after the CUDA context and what the allocator cannot join."""
 
@@ -54,11 +57,9 @@ def hardware_of_profile(profile: Path) -> Hardware:
 
     UserError: there is no such profile, it states its hardware where Snakemake would drop it, or states it wrongly.
     """
-    file = profile if profile.is_file() else profile / "profile.yaml"
+    file = profile_file(profile)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise UserError(f"no profile {file} (--profile); this project ships profiles/local") from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"profile {file} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
@@ -73,3 +74,15 @@ def hardware_of_profile(profile: Path) -> Hardware:
     # Snakemake's order: beside the profile, else relative to where it is run.
     beside = file.parent / named
     return load_section(Hardware, beside if beside.exists() else Path(named))
+
+
+def profile_file(profile: Path) -> Path:
+    """The file of a profile, which is named itself or by its folder. UserError if there is none."""
+    if profile.is_file():
+        return profile
+    if not profile.is_dir():
+        raise UserError(f"no profile folder {profile} (--profile); this project ships profiles/local")
+    found = {name: match for name in sorted(profile.iterdir()) if (match := PROFILE_FILE.fullmatch(name.name))}
+    if not found:
+        raise UserError(f"no profile.yaml in the folder {profile} (--profile)")
+    return max(found, key=lambda name: int(found[name][1] or 0))

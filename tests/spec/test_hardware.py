@@ -8,7 +8,7 @@ from kbit.spec.hardware import Hardware, hardware_of, hardware_of_profile
 
 
 def test_defaults_are_one_card_of_80_gb():
-    hardware = hardware_of({"study": "config/paper.yaml"})
+    hardware = hardware_of({"study": "config/paper.yaml", "trust_remote_code": True})
     assert hardware == Hardware(gpu_memory_gb=80, max_gpus=1)
     assert hardware.gpu_memory_bytes == pytest.approx(72e9)
     with pytest.raises(ValidationError, match="frozen"):
@@ -59,5 +59,21 @@ def test_a_profile_that_says_nothing_has_the_defaults(tmp_path):
 def test_a_profile_that_cannot_work_is_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         hardware_of_profile(profile(tmp_path, text))
-    with pytest.raises(UserError, match="no profile"):
+
+
+def test_only_the_command_line_trusts_remote_code(tmp_path):
+    folder = profile(tmp_path, "configfile: hardware.yaml\n", "trust_remote_code: true\n")
+    with pytest.raises(UserError, match="unknown key 'trust_remote_code'"):
+        hardware_of_profile(folder)
+
+
+def test_a_profile_is_found_as_snakemake_finds_it(tmp_path):
+    with pytest.raises(UserError, match="no profile folder"):
         hardware_of_profile(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"no profile\.yaml in"):
+        hardware_of_profile(tmp_path)
+    (tmp_path / "config.yaml").write_text("cores: all\n")
+    assert hardware_of_profile(tmp_path) == Hardware()
+    (tmp_path / "config.v8+.yaml").write_text("configfile: hardware.yaml\n")
+    (tmp_path / "hardware.yaml").write_text("max_gpus: 2\n")
+    assert hardware_of_profile(tmp_path) == Hardware(max_gpus=2)

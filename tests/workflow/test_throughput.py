@@ -33,11 +33,15 @@ def test_other_speeds_or_another_place_run_nothing_again(workspace):
 
 
 def test_a_mistake_in_the_place_is_one_line(workspace):
-    hardware = workspace.root / "profiles/local/hardware.yaml"
-    hardware.write_text("max_gpus: two\n")
-    expected = "max_gpus: 'two': input should be a valid integer"
-    failed = workspace.run("small", "-n", expect=1)
-    assert f"kbit: Snakemake's config: {expected}" in failed.stdout + failed.stderr
-    failed = workspace.kbit("plan", "config/small.yaml", "--profile", "profiles/local", expect=2)
-    assert failed.stderr.startswith(f"kbit: profiles/local/hardware.yaml: {expected}")
-    assert len(failed.stderr.splitlines()) == 1
+    (workspace.root / "profiles/local/hardware.yaml").write_text("max_gpus: two\n")
+    expected = "kbit: profiles/local/hardware.yaml: max_gpus: 'two': input should be a valid integer"
+    for verb in ("plan", "run"):
+        failed = workspace.kbit(verb, "config/small.yaml", "--profile", "profiles/local", expect=2)
+        (line,) = failed.stderr.splitlines()
+        assert line.startswith(expected)
+
+
+def test_a_second_config_is_refused(workspace):
+    """Snakemake would forget the first, and run the default study instead of the one named."""
+    (line,) = workspace.run("small", "-n", "--config", "max_gpus=2", expect=2).stderr.splitlines()
+    assert "--config would replace the study's own" in line
