@@ -1,28 +1,18 @@
 """What a worker writes when a cell cannot be scored: real model, real tasks, faults thrown where they would arise."""
 
-import json
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
+from real_job import choose_task, write_job
 
 from kbit.evaluation import bench
-from kbit.evaluation.requests import build_requests
 from kbit.models.resident import Resident
-from kbit.spec.cell import cell_id, spec_identity
 from kbit.spec.errors import UnsupportedError, UserError
-from kbit.spec.models import ModelEntry, resolve_model
 from kbit.spec.quant import CONTROL, QuantSpec
-from kbit.spec.requests import RequestsSpec
-from kbit.spec.section import load_section
-from kbit.spec.tasks import TasksFile, resolve_task
 from kbit.store.journal import JournalState, JournalWriter, read_journal
-from kbit.store.paths import locator_path, requests_path
 from kbit.store.rows import Row
 
-ROOT = Path(__file__).parents[3]
-PLACE = {"threads": 1, "device": "cpu", "trust_remote_code": False}
 INT4 = QuantSpec(data_type="int", bits=4, block_size=64)
 
 
@@ -30,30 +20,7 @@ INT4 = QuantSpec(data_type="int", bits=4, block_size=64)
 def job(tmp_path_factory, monkeypatch_module) -> dict:
     """A job of four cells: control and int4, two small tasks."""
     monkeypatch_module.chdir(tmp_path_factory.mktemp("job"))
-    model = resolve_model(ModelEntry(name="small", family="NeoX", path="neox-32x2"), ROOT / "data/models/models.yaml")
-    tasks_file = ROOT / "config/tasks.yaml"
-    entries = {entry.name: entry for entry in load_section(TasksFile, tasks_file).tasks}
-    tasks = [resolve_task(entries["ho_piqa"], 6, tasks_file), resolve_task(entries["ho_perplexity"], 1, tasks_file)]
-    specs = {task.name: RequestsSpec(task, model) for task in tasks}
-    for name, spec in specs.items():
-        build_requests(spec.to_json(), requests_path(name, spec.digest))
-    locator_path(model.slug).parent.mkdir(parents=True)
-    locator_path(model.slug).write_text(json.dumps(model.locator()))
-    cells = [
-        {
-            "cell_id": cell_id(model.model_id, spec_identity(spec), task.identity, "float32"),
-            "spec": spec.model_dump(mode="json", exclude_defaults=True),
-            "task": task.name,
-            "task_identity": task.identity,
-            "item_limit": task.item_limit,
-            "requests": specs[task.name].digest,
-        }
-        for spec in (CONTROL, INT4)
-        for task in tasks
-    ]
-    head = {"shard_version": 1, "model_id": model.model_id, "model": model.slug, "slice": "all", "key": "0" * 12}
-    Path("shard.json").write_text(json.dumps({**head, "dtype": "float32", "token_budget": 512, "cells": cells}))
-    return {"shard": "shard.json", "cells": [cell["cell_id"] for cell in cells], **PLACE}
+    return write_job((CONTROL, INT4), (choose_task("ho_piqa", 6), choose_task("ho_perplexity", 1)))
 
 
 @pytest.fixture(scope="module")
