@@ -112,9 +112,10 @@ def add_up(missing: Sequence[Cell], token_budget: int) -> Work:
     by_spec: Counter[object] = Counter()
     flop = 0
     for cell in missing:
-        tokens = cell_tokens(cell)
-        by_spec[cell.spec] += tokens
-        flop += tokens * token_flop(model.parameters, model.quantized_parameters, cell.task.kind)
+        by_spec[cell.spec] += cell_tokens(cell)
+        flop += cell_flop(cell)
+    # A job runs the 16-bit model once more over every text that others are compared with.
+    baselines = {cell.task.name: cell for cell in missing if cell.task.divergence}.values()
     return Work(
         parameters=model.parameters,
         linears=model.quantized_parameters or model.parameters,
@@ -122,15 +123,24 @@ def add_up(missing: Sequence[Cell], token_budget: int) -> Work:
         token_budget=token_budget,
         cells=len(missing),
         specs=len(by_spec),
-        tokens=by_spec.total(),
+        tokens=by_spec.total() + sum(map(cell_tokens, baselines)),
         pass_tokens=max(by_spec.values()),
-        flop=flop,
+        flop=flop + sum(map(cell_flop, baselines)),
     )
 
 
 def cell_tokens(cell: Cell) -> int:
     """Tokens that go through the model, as the list of tasks estimates them."""
     return cell.task.items * cell.task.entry.tokens_per_item
+
+
+def cell_flop(cell: Cell) -> int:
+    """Operations of a cell's forward passes; comparing with the 16-bit run takes the head's once more."""
+    model = cell.model
+    per_token = token_flop(model.parameters, model.quantized_parameters, cell.task.kind)
+    if cell.task.divergence:
+        per_token += per_token - token_flop(model.parameters, model.quantized_parameters, "zero-shot")
+    return cell_tokens(cell) * per_token
 
 
 def place(work: Work, hardware: Hardware) -> Placement:

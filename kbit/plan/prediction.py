@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import median, quantiles
 
-from kbit.plan.cost import cell_tokens
+from kbit.plan.cost import cell_flop, cell_tokens
 from kbit.plan.rates import Rates
 from kbit.plan.resources import Estimator
 from kbit.spec.cell import Cell
-from kbit.spec.flop import token_flop
 from kbit.spec.models import Model
 from kbit.spec.placement import Placement
 from kbit.store.throughput import PredictionError
@@ -52,9 +51,7 @@ def of_plan(cells: Iterable[Cell], measured: Mapping[str, Measured]) -> Iterable
 
 
 def predicted_seconds(cell: Cell, rates: Rates) -> float:
-    tokens = cell_tokens(cell)
-    flop = tokens * token_flop(cell.model.parameters, cell.model.quantized_parameters, cell.task.kind)
-    return rates.scoring_seconds(tokens, flop, 1)
+    return rates.scoring_seconds(cell_tokens(cell), cell_flop(cell), 1)
 
 
 def deciles(values: list[float]) -> tuple[float, float]:

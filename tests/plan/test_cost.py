@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kbit.plan.cost import CPU_PARAMETERS, HOST_MB, IDLE, Work, job_cost, layers, place, transfer_seconds, width
+from kbit.plan.cost import CPU_PARAMETERS, HOST_MB, IDLE, Work, add_up, job_cost, layers, place, transfer_seconds, width
+from kbit.plan.plan import plan_study
 from kbit.plan.rates import assumed_rates
 from kbit.spec.hardware import Hardware
 from kbit.spec.placement import HIDDEN_BYTES, Placement
@@ -167,3 +168,29 @@ def test_float32_weights_need_twice_the_room_and_more_time():
     assert (half.placement.kind, single.placement.kind) == ("twin", "host")
     assert single.mem_mb > 1.9 * half.mem_mb
     assert single.seconds.score == pytest.approx(16 * half.seconds.score)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return plan_study(Path(__file__).parents[2] / "config/tiny.yaml")
+
+
+def test_work_is_added_up_from_the_cells(tiny):
+    cells = [cell for cell in tiny.cells if cell.model.name == "tiny-neox-64x2"]
+    summed = add_up(cells, 2048)
+    tokens = {cell.task.name: cell.task.items * cell.task.entry.tokens_per_item for cell in cells}
+    assert (summed.cells, summed.specs) == (len(cells), len(cells) // 5)
+    assert summed.pass_tokens == sum(tokens.values())
+    assert summed.tokens == summed.specs * summed.pass_tokens
+    # 231,168 parameters, 98,304 of them in linears; the head counts where all of a text is scored.
+    pages = tokens.pop("ho_perplexity")
+    assert summed.flop == summed.specs * 2 * (98_304 * sum(tokens.values()) + 231_168 * pages)
+
+
+def test_divergence_costs_a_pass_of_the_baseline_and_the_head_again(tiny):
+    plain = [cell for cell in tiny.cells if cell.model.name == "tiny-neox-64x2" and cell.task.kind == "perplexity"]
+    compared = [dataclasses.replace(cell, task=dataclasses.replace(cell.task, divergence=True)) for cell in plain]
+    before, after = add_up(plain, 2048), add_up(compared, 2048)
+    assert after.tokens == before.tokens + before.pass_tokens
+    head = 2 * (231_168 - 98_304)
+    assert after.flop - before.flop == before.pass_tokens * (2 * 231_168 + head) + before.tokens * head
