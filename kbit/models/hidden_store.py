@@ -1,7 +1,7 @@
 """The hidden states of all batches of a pass, in host memory or, above a limit, in a temporary file.
 
-The file lies where TMPDIR says: on a disk of the node, not in a `/tmp` that is memory itself. Its name is removed as soon
-as it is mapped, so that nothing is left behind however the process ends.
+The file lies where TMPDIR says: on a disk of the node, not in a `/tmp` that is memory itself. Its name is removed as
+soon as it is mapped, so that nothing is left behind however the process ends.
 """
 
 import math

@@ -48,7 +48,7 @@ class PartLoader:
         self._checked: set[str] = set()
 
     def stage(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """Tensors on the host, ready to cross over: for a GPU read from the disk and pinned. Any thread may call this."""
+        """Tensors on the host, ready to cross over: for a GPU read from the disk and pinned. For any thread."""
         return {name: self.ready(self._stored.read(name)) for name in names}
 
     def ready(self, tensor: Tensor) -> Tensor:

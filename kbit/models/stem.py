@@ -10,7 +10,7 @@ from kbit.models.model_parts import Part
 from kbit.models.traffic import BlockCall
 
 
-class BlocksReached(Exception):
+class BlocksReachedError(Exception):
     """The model calls its first block."""
 
     def __init__(self, states: Tensor, call: BlockCall) -> None:
@@ -31,14 +31,14 @@ class Stem(nn.Module):
         with first.register_forward_pre_hook(take_down, with_kwargs=True):
             try:
                 last_hidden_states(self.architecture, self.model, inputs)
-            except BlocksReached as reached:
+            except BlocksReachedError as reached:
                 return reached.states, reached.call
         raise RuntimeError(f"{type(self.model).__name__} does not call its blocks, {self.architecture.blocks}")
 
 
 def take_down(_: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     states, *others = args
-    raise BlocksReached(states, BlockCall(tuple(others), kwargs))
+    raise BlocksReachedError(states, BlockCall(tuple(others), kwargs))
 
 
 def stem_part(architecture: Architecture, model: PreTrainedModel, stem: Part) -> Part:

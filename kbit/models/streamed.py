@@ -58,6 +58,11 @@ class Streamed:
         self._head: dict[str, Tensor] | None = None
 
     @property
+    def live_weight_bytes(self) -> int:
+        """Weights on the device now."""
+        return self._loader.meter.live_bytes
+
+    @property
     def peak_weight_bytes(self) -> int:
         """Weights on the device at once, so far."""
         return self._loader.meter.peak_bytes
