@@ -10,6 +10,7 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lm_eval.tasks._yaml_loader import load_yaml
 
@@ -17,11 +18,12 @@ from kbit.evaluation.requests import make_requests
 from kbit.evaluation.requests_file import read_requests_file, write_requests
 from kbit.evaluation.stored_task import StoredTask
 from kbit.evaluation.task_objects import load_task, task_manager
+from kbit.spec.errors import UserError
 from kbit.spec.section import load_section
 from kbit.spec.tasks import TasksFile
 
 TASKS_FILE = Path(__file__).parents[2] / "config" / "tasks.yaml"
-ENTRIES = {entry.name: entry for entry in load_section(TasksFile, TASKS_FILE).tasks if entry.dataset}
+ENTRIES = {entry.name: entry for entry in load_section(TasksFile, TASKS_FILE).tasks if entry.dataset and not entry.text}
 DATASETS = Path(__file__).parent / "datasets"
 
 
@@ -114,3 +116,37 @@ def test_winogrande_scores_one_ending_under_two_contexts(fetched_locator, spec_o
     endings = [embedded_tokenizer.decode(continuation) for continuation in requests.continuations]
     assert contexts == [f"The lamp would not fit on the shelf because the {noun}" for noun in ("lamp", "shelf")]
     assert endings == [" was too tall."] * 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"files": [], "documents": 4}], ids=["files", "split"])
+def test_a_text_may_be_a_data_set_of_the_hub(changes, fetched_locator, task_locator, spec_of, embedded_tokenizer):
+    """c4_new, in windows that the few documents here fill."""
+    locator = task_locator("c4_new", None) | {"revision": fetched_locator("c4")["revision"]}
+    locator["text"] |= {"window": 64, **changes}
+    requests = make_requests(spec_of(locator, "neox-32x2"), embedded_tokenizer)
+    (items,) = (DATASETS / "c4").iterdir()
+    documents = [json.loads(line)["text"] for line in items.read_text(encoding="utf-8").splitlines()]
+    tokens = embedded_tokenizer(" ".join(documents[: locator["text"]["documents"]]), verbose=False)["input_ids"]
+    windows = np.hstack([np.stack(requests.contexts), np.stack(requests.continuations)])
+    assert len(windows) == len(tokens) // 64 > 2
+    assert windows.ravel().tolist() == tokens[: windows.size]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"column": "page"}, "the data set allenai/c4 has no column 'page', only text, timestamp, url"),
+        (
+            {"split": "exam", "files": []},
+            'cannot be loaded from the data set allenai/c4: ValueError: Unknown split "exam"',
+        ),
+    ],
+    ids=["column", "split"],
+)
+def test_a_data_set_without_the_text_is_named(
+    changes, message, fetched_locator, task_locator, spec_of, embedded_tokenizer
+):
+    locator = task_locator("c4_new", None) | {"revision": fetched_locator("c4")["revision"]}
+    locator["text"] |= changes
+    with pytest.raises(UserError, match=f"^task 'c4_new'.* {message}"):
+        make_requests(spec_of(locator, "neox-32x2"), embedded_tokenizer)
