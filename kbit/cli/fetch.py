@@ -2,29 +2,42 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kbit.evaluation.fetch import fetch_model_to, fetch_task_to
+from kbit.evaluation.fetch import fetch_model_to, fetch_task_to, is_cached
 from kbit.plan.hub import model_stamps, task_stamps
-from kbit.plan.plan import check_runnable, plan_study
+from kbit.plan.plan import Plan, check_runnable, plan_study
 from kbit.spec.errors import UserError
+
+Fetch = Callable[[Path, dict], str]
 
 
 def fetch_study(study: Path) -> None:
     """Fetch, or verify, every model and data set of a study. UserError, after all were tried, for those that failed."""
     plan = plan_study(study)
     check_runnable(plan)
-    models = [(fetch_model_to, stamp, model) for model in plan.study.models for stamp in model_stamps(model)]
-    tasks = [(fetch_task_to, stamp, task) for task in plan.study.tasks for stamp in task_stamps(task)]
-    if not models and not tasks:
+    sources = [(fetch, stamp, locator) for fetch, stamp, locator, _ in hub_sources(plan)]
+    if not sources:
         print(f"{study} names nothing on the hub: all its models and tasks are local")
-    failed = [fetch_one(fetch, stamp, source.locator()) for fetch, stamp, source in [*models, *tasks]]
-    if number := sum(failed):
-        raise UserError(f"{number} of {len(failed)} could not be fetched (above); what was fetched stays")
+    failed = sum(fetch_one(*source) for source in sources)
+    if failed:
+        raise UserError(f"{failed} of {len(sources)} could not be fetched (above); what was fetched stays")
 
 
-def fetch_one(fetch: Callable[[Path, dict], str], stamp: Path, locator: dict) -> bool:
+def hub_sources(plan: Plan) -> Iterator[tuple[Fetch, Path, dict, list[Path]]]:
+    """How each model and data set on the hub is fetched, its stamp, its locator, and the files that are made of it."""
+    for model in plan.study.models:
+        for stamp in model_stamps(model):
+            made = [shard.part for shard in plan.shards if shard.model.model_id == model.model_id]
+            yield fetch_model_to, stamp, model.locator(), made
+    for task in plan.study.tasks:
+        for stamp in task_stamps(task):
+            made = [path for path, spec in plan.requests.items() if spec.task == task]
+            yield fetch_task_to, stamp, task.locator(), made
+
+
+def fetch_one(fetch: Fetch, stamp: Path, locator: dict) -> bool:
     """Whether it failed; the reason is printed then."""
     try:
         print(fetch(stamp, locator), flush=True)
@@ -34,10 +47,21 @@ def fetch_one(fetch: Callable[[Path, dict], str], stamp: Path, locator: dict) ->
     return False
 
 
-def fetch_file(fetch: Callable[[Path, dict], str], file: Path, stamp: Path) -> None:
+def fetch_file(fetch: Fetch, file: Path, stamp: Path) -> None:
     """Fetch what one file names that planning has written."""
     try:
         locator = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{file} (what to fetch) cannot be read: {error}; plan the study again") from None
     print(fetch(stamp, locator), file=sys.stderr)
+
+
+def refetch(plan: Plan) -> None:
+    """Before a run: fetch again what was fetched before and is still needed, if it or its stamp is gone.
+
+    Snakemake sees the stamp alone; and where a stamp is missing it would make anew what exists already.
+    """
+    for fetch, stamp, locator, made in hub_sources(plan):
+        exists = [path.exists() for path in made]
+        if not all(exists) and (any(exists) or stamp.exists()) and not (stamp.exists() and is_cached(stamp)):
+            print(fetch(stamp, locator), flush=True)

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from kbit.models.hub import HubFile, HubUnreachableError, Repository, hub_errors, list_files
-from kbit.models.locator import Locator, describe
+from kbit.models.locator import Locator, model_repository
 from kbit.spec.errors import UserError
 from kbit.spec.models import TOKENIZER_FILES
 
@@ -34,7 +34,7 @@ def fetch_model(locator: Locator) -> list[HubFile]:
 
     UserError, in one line: whatever keeps the model from being complete and intact in the cache.
     """
-    repository = Repository(describe(locator), "model", str(locator["hub_id"]), str(locator["revision"]))
+    repository = model_repository(locator)
     return with_listing(repository, lambda files, _: fetch_needed(repository, files))
 
 
