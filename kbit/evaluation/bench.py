@@ -11,9 +11,10 @@ from time import perf_counter
 import torch
 
 from kbit.evaluation.applied_spec import AppliedSpec
+from kbit.evaluation.baseline import Baselines
 from kbit.evaluation.cell_rows import cell_row
 from kbit.evaluation.devices import choose_device, device_name
-from kbit.evaluation.divergence import Baselines
+from kbit.evaluation.divergence import Comparison
 from kbit.evaluation.evaluate import TaskResult, evaluate_tasks
 from kbit.evaluation.faults import DeviceLostError, describe, is_device_error, is_out_of_memory, is_passing
 from kbit.evaluation.process import NOTE
@@ -158,7 +159,7 @@ class Bench:
         for token_budget in halvings(self.baselines.budget(compared, self.shard.token_budget)):
             try:
                 self.complete_baselines(applied, compared, token_budget)
-                comparisons = [self.baselines.compare(task) if task in compared else None for task in tasks]
+                comparisons = [self.comparison(task) if task in compared else None for task in tasks]
                 began = perf_counter()
                 results = evaluate_tasks(self.engine, tasks, token_budget, comparisons)
                 return results, token_budget, perf_counter() - began
@@ -175,6 +176,9 @@ class Bench:
             applied.lift()
             self.baselines.record(missing, token_budget)
         applied.apply()
+
+    def comparison(self, task: Requests) -> Comparison:
+        return Comparison(self.engine, self.baselines.of_task[task])
 
     def requests(self, cell: ShardCell) -> Requests:
         key = (cell.task, cell.requests)

@@ -16,50 +16,22 @@ bits and leaves out those below e^-16. Standard errors are over documents (ratio
 in the same row, because tokens of one text are hurt together: mean over tokens, but only as sure as its number of texts
 allows; null for one text. (That tool's are over tokens.)
 
-The logits of the corpus are never stored. The output layer is not quantized, so that p's logits are recomputed from p's
-last hidden states, [n, width] in the compute dtype, which one pass of the unquantized model leaves (`Baseline`).
+The logits of the corpus are never stored: p's are computed again from its last hidden states (`Baseline`).
 """
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from kbit.evaluation.kept_states import make_room
-from kbit.evaluation.requests import Requests
-from kbit.evaluation.scorer import HEAD_ROWS, batches_of, score_tasks
+from kbit.evaluation.baseline import Baseline, are_finite
+from kbit.evaluation.scorer import HEAD_ROWS
 from kbit.evaluation.standard_errors import ratio_error
 
 if TYPE_CHECKING:
     from kbit.models.engine import Engine
-
-
-class Baseline:
-    """An observer of the unquantized model: keeps its last hidden states wherever a token is scored."""
-
-    def __init__(self, owners: np.ndarray, token_budget: int) -> None:
-        """owners: int [n], the document of every token scored, in the order of the pass."""
-        self.owners = owners
-        self.token_budget = token_budget
-        self.states: torch.Tensor | None = None
-        """[n, width] in the compute dtype, on the host."""
-        self.n_seen = 0
-        self.finite: list[torch.Tensor] = []
-
-    def see(self, states: torch.Tensor, logprobs: torch.Tensor, targets: torch.Tensor) -> None:
-        if self.states is None:
-            self.states = make_room(len(self.owners), states.shape[1], states.dtype)
-        self.states[self.n_seen : self.n_seen + len(targets)] = states.cpu()
-        self.n_seen += len(targets)
-        self.finite.append(are_finite(logprobs))
-
-    @property
-    def is_finite(self) -> bool:
-        """Every logit of the pass is finite."""
-        return all(torch.stack(self.finite).tolist())
 
 
 class Comparison:
@@ -97,11 +69,6 @@ class Comparison:
         if not (self.is_finite and self.baseline.is_finite):
             values = np.full_like(values, np.nan)
         return divergence_metrics(values, self.baseline.owners)
-
-
-def are_finite(logprobs: torch.Tensor) -> torch.Tensor:
-    """One bool, still on its device. None is above 0, so their sum is finite if and only if all are."""
-    return torch.isfinite(logprobs.sum())
 
 
 def compare_tokens(logprobs: torch.Tensor, reference: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -143,36 +110,3 @@ def mean_over_tokens(values: np.ndarray, owners: np.ndarray) -> tuple[float, flo
     documents, numbers = np.unique(owners, return_inverse=True)
     pairs = np.stack([np.bincount(numbers, weights=values), np.bincount(numbers)], axis=1)
     return float(values.mean()), float(ratio_error(pairs)) if len(documents) > 1 else None
-
-
-class Baselines:
-    """The baselines of a job's tasks: one pass of the unquantized model each, when it is first needed."""
-
-    def __init__(self, engine: "Engine") -> None:
-        self.engine = engine
-        self.of_task: dict[Requests, Baseline] = {}
-
-    def missing(self, tasks: Sequence[Requests], token_budget: int) -> list[Requests]:
-        """Tasks without a baseline in batches of this budget. Other batches would round otherwise."""
-        return [task for task in tasks if task not in self.of_task or self.of_task[task].token_budget != token_budget]
-
-    def record(self, tasks: Sequence[Requests], token_budget: int) -> None:
-        """Run the tasks on the engine, which must be pristine now, in one pass."""
-        for task in tasks:
-            self.of_task.pop(task, None)  # frees its states before the new ones need room
-        new = [Baseline(owners_of(self.engine, task, token_budget), token_budget) for task in tasks]
-        score_tasks(self.engine, tasks, token_budget, new)
-        self.of_task.update(zip(tasks, new, strict=True))
-
-    def budget(self, tasks: Sequence[Requests], default: int) -> int:
-        """Where to begin: at the smallest budget that a baseline of these tasks had to go down to."""
-        return min([default, *(self.of_task[task].token_budget for task in tasks if task in self.of_task)])
-
-    def compare(self, task: Requests) -> Comparison:
-        """A new comparison with the task's baseline."""
-        return Comparison(self.engine, self.of_task[task])
-
-
-def owners_of(engine: "Engine", task: Requests, token_budget: int) -> np.ndarray:
-    """int [n]: the document of every token scored, in the order of the pass."""
-    return task.doc[np.concatenate([batch.owners for batch in batches_of(engine, task, token_budget)])]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from kbit.evaluation import divergence
-from kbit.evaluation.divergence import Baseline, Baselines, compare_tokens, owners_of
+from kbit.evaluation import baseline
+from kbit.evaluation.baseline import Baseline, Baselines, make_room, owners_of
+from kbit.evaluation.divergence import Comparison, compare_tokens
 from kbit.evaluation.evaluate import TaskResult, evaluate_tasks
-from kbit.evaluation.kept_states import make_room
 from kbit.evaluation.scorer import max_length, score
 from kbit.models.quantized import quantized
 from kbit.models.resident import Resident
@@ -34,7 +34,7 @@ def compare(model, requests, spec, token_budget=BUDGET) -> TaskResult:
     baselines = Baselines(engine)
     baselines.record([requests], token_budget)
     with engine.quantized(spec):
-        return evaluate_tasks(engine, [requests], token_budget, [baselines.compare(requests)])[0]
+        return evaluate_tasks(engine, [requests], token_budget, [Comparison(engine, baselines.of_task[requests])])[0]
 
 
 def values_of(result) -> dict[str, tuple[float | None, float | None]]:
@@ -124,7 +124,7 @@ def test_a_comparison_changes_no_other_metric(embedded_model, requests_of):
 def test_states_in_a_file_give_the_same_bits(embedded_model, requests_of, monkeypatch):
     model, requests = embedded_model("neox-32x2"), requests_of("ho_perplexity", 3)
     in_memory = compare(model, requests, INT3)
-    monkeypatch.setattr(divergence, "make_room", partial(make_room, host_bytes=0))
+    monkeypatch.setattr(baseline, "make_room", partial(make_room, host_bytes=0))
     assert compare(model, requests, INT3) == in_memory
 
 
@@ -162,7 +162,7 @@ def test_a_logit_that_is_not_finite_leaves_no_divergence(embedded_model, request
     engine, requests = Resident(embedded_model("neox-32x2")), requests_of("ho_perplexity", 2)
     baselines = Baselines(engine)
     baselines.of_task[requests] = Baseline(owners_of(engine, requests, BUDGET), BUDGET)
-    comparison = baselines.compare(requests)
+    comparison = Comparison(engine, baselines.of_task[requests])
     take_a_choice_away(baselines.of_task[requests] if where == "baseline" else comparison, monkeypatch)
     score(engine, requests, BUDGET, baselines.of_task[requests])
     result = evaluate_tasks(engine, [requests], BUDGET, [comparison])[0]
@@ -178,7 +178,7 @@ def test_a_comparison_with_other_batches_is_an_error(embedded_model, requests_of
     baselines = Baselines(engine)
     baselines.record([requests], BUDGET)
     with pytest.raises(RuntimeError, match="tokens were compared with a baseline of"):
-        evaluate_tasks(engine, [fewer], BUDGET, [baselines.compare(requests)])
+        evaluate_tasks(engine, [fewer], BUDGET, [Comparison(engine, baselines.of_task[requests])])
 
 
 def test_a_baseline_is_recorded_again_for_other_batches_alone(embedded_model, requests_of):

@@ -9,7 +9,7 @@ from real_job import EMBEDDED, choose_task, write_job
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kbit.evaluation import bench
-from kbit.evaluation.divergence import Baselines
+from kbit.evaluation.baseline import Baselines
 from kbit.spec.quant import CONTROL, QuantSpec
 from kbit.store.journal import JournalState, read_journal
 from kbit.store.rows import Row
