@@ -65,7 +65,7 @@ def pin_entries(
     return changes
 
 
-SOURCES = ("hub_id", "path", "gguf_file", "dataset", "yaml_file")
+SOURCES = ("hub_id", "path", "gguf_file", "dataset", "yaml_file", "data_files")
 """Keys that say where an entry's content comes from; what is found is written behind them."""
 
 
