@@ -27,7 +27,7 @@ BATCH_BYTES = 6_000_000_000
 HOST_BYTES = 4_000_000_000
 """Free in host memory beside the pristine weights: the interpreter, torch, lm-eval, requests and rows."""
 HIDDEN_BYTES = 32_000_000_000
-"""Hidden states of a streamed model that are kept in host memory; more go to a memory-mapped file."""
+"""Hidden states of a streamed model that are kept in host memory where nothing is known of how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +68,13 @@ def choose_placement(
         return Placement("twin", gpus)
     fits_host = host_memory_bytes is None or linear_bytes + HOST_BYTES <= host_memory_bytes
     return Placement("host" if fits_host else "mapped", gpus)
+
+
+def hidden_room(host_memory_bytes: float, block_bytes: float) -> float:
+    """Bytes of hidden states that a streamed model keeps in host memory; if there are more, all go to a file.
+
+    What the job may use (host_memory_bytes), less the process and two blocks on their way to the device. 2.5 million
+    tokens of BLOOM-176B are 72 GB: room for them is worth more than room for the weights, as they move twice per layer
+    and the weights once per spec.
+    """
+    return max(0.0, host_memory_bytes - HOST_BYTES - 2 * block_bytes)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kbit.spec.placement import BATCH_BYTES, CPU, HOST_BYTES, Placement, choose_placement
+from kbit.spec.placement import BATCH_BYTES, CPU, HOST_BYTES, Placement, choose_placement, hidden_room
 
 CARD = 72e9
 GB = 10**9
@@ -52,3 +52,8 @@ def test_a_card_smaller_than_a_batch_streams():
 def test_more_linears_than_weights_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="2 bytes of linears"):
         choose_placement(1, 2, CARD, 1)
+
+
+def test_hidden_states_have_what_process_and_blocks_leave():
+    assert hidden_room(100 * GB, 5 * GB) == 100 * GB - HOST_BYTES - 10 * GB
+    assert hidden_room(8 * GB, 5 * GB) == 0
