@@ -40,9 +40,8 @@ def load_task(locator: dict, scratch: Path) -> "ConfigurableTask":
         task = manager.load(group)["tasks"][locator["name"]]
     except Exception as error:
         # Whatever a definition or its data makes lm-eval raise is a fault of that definition or data.
-        raise UserError(
-            f"task {locator['name']!r} cannot be loaded from {source(locator)}: {one_line(error)}"
-        ) from error
+        reason = f"{one_line(error)}{columns_hint(locator)}"
+        raise UserError(f"task {locator['name']!r} cannot be loaded from {source(locator)}: {reason}") from error
     check_task(task, locator)
     return task
 
@@ -57,6 +56,16 @@ def one_line(error: Exception) -> str:
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def columns_hint(locator: dict) -> str:
+    """The columns of data on disk, when one of lm-eval's tasks finds them wanting: its own words may not name any."""
+    if not locator["data_files"] or locator["yaml_file"]:
+        return ""
+    from kbit.evaluation.text_tasks import column_names
+
+    names = column_names(Path(locator["data_files"][0]))
+    return f" (the columns are {', '.join(names)})" if names else ""
 
 
 def task_manager(locator: dict) -> "TaskManager":

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,8 +77,23 @@ def parquet_documents(locator: dict, file: Path, column: str) -> Iterator[str]:
         yield as_text(locator, f"row {number} of {file}", column, value)
 
 
+def column_names(file: Path) -> list[str]:
+    """Of a Parquet file, or of the first of its JSON lines; none if it is not what its name says."""
+    try:
+        if file.suffix == ".parquet":
+            return pq.read_schema(file).names
+        with open_lines(file) as lines:
+            return list(json.loads(lines.readline()))
+    except (ValueError, TypeError, OSError, EOFError, pa.ArrowException):
+        return []
+
+
+def open_lines(file: Path) -> BinaryIO:
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+
+
 def json_documents(locator: dict, file: Path, column: str) -> Iterator[str]:
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+    with open_lines(file) as lines:
         for number, line in enumerate(lines, start=1):
             place = f"line {number} of {file}"
             row = json.loads(line)

@@ -1,5 +1,6 @@
 """lm-eval's tasks over items on disk in the columns of the real data: their requests and scores are lm-eval's."""
 
+import json
 from pathlib import Path
 
 import lm_eval.tasks
@@ -9,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from kbit.evaluation.evaluate import evaluate_task
+from kbit.evaluation.pin import pin_sheet
 from kbit.evaluation.requests import make_requests
 from kbit.models.resident import Resident
+from kbit.spec.errors import UserError
 
 FOLDERS = {
     "lambada_openai": "lambada",
@@ -132,3 +135,38 @@ def test_data_on_disk_may_be_parquet(
 def test_a_date_among_the_columns_is_kept_as_text(real_task_requests):
     """JSON lines are read with their dates recognized, which JSON, and so a requests file, cannot hold."""
     assert real_task_requests("c4").docs[0]["timestamp"] == "2019-04-25T12:57:54"
+
+
+def test_pinning_passes_over_a_task_on_disk(tmp_path):
+    sheet = tmp_path / "tasks.yaml"
+    entry = {"name": "piqa", "kind": "zero-shot", "metric": "acc", "chance": 0.5, "version": "1.0"}
+    sheet.write_text(json.dumps({"tasks": [entry | {"data_files": ["a.jsonl"]}]}))
+    before = sheet.read_text()
+    assert pin_sheet(sheet) == []
+    assert sheet.read_text() == before
+
+
+MISTAKES = {
+    "a column is missing": (
+        "piqa",
+        '{"goal": "a", "sol1": "b"}',
+        r"task 'piqa' cannot be loaded from .*a.jsonl: .* \(the columns are goal, sol1\)",
+    ),
+    "another task's rows": (
+        "winogrande",
+        '{"text": "a"}',
+        r"task 'winogrande' .*: KeyError: .* \(the columns are text\)",
+    ),
+    "no JSON": ("boolq", '{"question": ', "task 'boolq': line 1 of .*a.jsonl is not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_data_on_disk_of_another_layout_is_one_clear_error(
+    name, real_task_locator, spec_of, embedded_tokenizer, tmp_path
+):
+    task, row, message = MISTAKES[name]
+    (tmp_path / "a.jsonl").write_text(row + "\n")
+    with pytest.raises(UserError, match=message) as error:
+        make_requests(spec_of(real_task_locator(task, tmp_path / "a.jsonl"), MODEL), embedded_tokenizer)
+    assert "\n" not in str(error.value)
