@@ -6,8 +6,8 @@ kbit/plan/rates.py. What is added to that, erring upwards:
 * Starting: the interpreter, torch, the CUDA context. Weights are read from the file system once per job.
 * `host`: the pristine linears cross from host memory once per spec; `mapped`: they are read from the file system.
 * `streamed`: all weights cross once per spec, from the page cache if host memory has room for it, else from the file
-  system; and the hidden states of all of a spec's tokens come and go between host and device once per layer. Nothing is
-  assumed to overlap with computing.
+  system, and the hidden states of all of a spec's tokens come and go between host and device once per layer; all of it
+  beside the computing (kbit/models/streamed.py), so that only what takes longer than that is added.
 * Quantizing is bound by memory, and by sorting for `quantile`.
 """
 
@@ -20,7 +20,7 @@ from kbit.plan.rates import Rates
 from kbit.spec.cell import Cell
 from kbit.spec.flop import token_flop
 from kbit.spec.hardware import Hardware
-from kbit.spec.placement import CPU, HIDDEN_BYTES, Placement, choose_placement
+from kbit.spec.placement import CPU, HOST_BYTES, Placement, choose_placement, hidden_room
 
 CPU_PARAMETERS = 20_000_000
 """Below, a GPU would wait for its kernels to be launched."""
@@ -28,9 +28,15 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 GPU_START_SECONDS = 60
 CPU_START_SECONDS = 10
 LINK_BYTES_PER_SECOND = 20e9
-"""Between pinned host memory and a GPU: PCIe 4 x16 gives 25 GB/s, PCIe 5 the double."""
+"""Between pinned host memory and a GPU, each way: PCIe 4 x16 gives 25 GB/s, PCIe 5 the double."""
+PIN_BYTES_PER_SECOND = 4e9
+"""Taking and pinning fresh host memory, page by page."""
+DISK_BYTES_PER_SECOND = 2e9
+"""Of a node's own disk, where hidden states go that host memory has no room for."""
 ASPECT = 256
 """Width over layers at most: 205 in BLOOM-176B, the widest of its depth among the paper's models."""
+PADDED = 1.05
+"""Positions over tokens at most: what batches are held to."""
 HOST_MB = 2000
 """The interpreter, torch and lm-eval (about 1 GB), requests and rows."""
 MARGIN = 2.0
@@ -159,57 +165,78 @@ def place(work: Work, hardware: Hardware) -> Placement:
 def job_cost(work: Work, hardware: Hardware, rates: Rates) -> Cost:
     """What a job of this work asks for."""
     placement = place(work, hardware)
+    score = rates.scoring_seconds(work.tokens, work.flop, work.cells)
+    if placement.kind == "streamed":
+        read, transfer = 0.0, streaming_seconds(work, hardware, score)
+    else:
+        read = work.weight_bytes / (1e9 * hardware.read_gb_per_second)
+        transfer = work.specs * pristine_seconds(work, placement, hardware)
     seconds = Seconds(
         start=GPU_START_SECONDS if placement.gpus else CPU_START_SECONDS,
-        read=work.weight_bytes / (1e9 * hardware.read_gb_per_second),
+        read=read,
         quantize=work.specs * work.linears * rates.quantize_seconds,
-        transfer=transfer_seconds(work, placement, hardware),
-        score=rates.scoring_seconds(work.tokens, work.flop, work.cells),
+        transfer=transfer,
+        score=score,
     )
     minutes = max(LEAST_MINUTES, math.ceil(MARGIN * seconds.total / 60))
     return Cost(minutes, host_mb(work, placement, hardware), placement, seconds)
 
 
-def transfer_seconds(work: Work, placement: Placement, hardware: Hardware) -> float:
-    """Moving weights and hidden states between file system, host and device, after the first reading."""
-    read = 1e9 * hardware.read_gb_per_second
-    match placement.kind:
-        case "twin":
-            return 0
-        case "host":
-            return work.specs * work.linear_bytes / LINK_BYTES_PER_SECOND
-        case "mapped":
-            return work.specs * work.linear_bytes / read
-    again = LINK_BYTES_PER_SECOND if keeps_weights(work, hardware) else read
-    weights = work.weight_bytes / LINK_BYTES_PER_SECOND + (work.specs - 1) * work.weight_bytes / again
-    hidden = 2 * work.tokens * layers(work) * width(work) * BYTES[work.dtype] / LINK_BYTES_PER_SECOND
-    return weights + hidden
+def pristine_seconds(work: Work, placement: Placement, hardware: Hardware) -> float:
+    """Per spec: bringing the pristine weights of the linears back to the device."""
+    if placement.kind == "twin":
+        return 0.0
+    is_host = placement.kind == "host"
+    return work.linear_bytes / (LINK_BYTES_PER_SECOND if is_host else 1e9 * hardware.read_gb_per_second)
+
+
+def streaming_seconds(work: Work, hardware: Hardware, score: float) -> float:
+    """What streaming takes beyond the computing, `score` seconds of it: moving weights and hidden states."""
+    reads = 1 if keeps_weights(work, hardware) else work.specs
+    files = reads * work.weight_bytes / (1e9 * hardware.read_gb_per_second)
+    states = work.tokens * width(work) * BYTES[work.dtype]
+    link = (work.specs * work.weight_bytes + layers(work) * states) / LINK_BYTES_PER_SECOND
+    if hidden_bytes(work) <= hidden_room(hardware.host_memory_bytes, block_bytes(work)):
+        disk, room = 0.0, states / PIN_BYTES_PER_SECOND
+    else:
+        disk, room = 2 * layers(work) * states / DISK_BYTES_PER_SECOND, 0.0
+    return room + max(0.0, max(files, link, disk) - score)
 
 
 def host_mb(work: Work, placement: Placement, hardware: Hardware) -> int:
     """Host memory to ask for."""
     match placement.kind:
         case "twin":
-            needed = (1 if placement.gpus else 2) * work.weight_bytes
+            needed = 1e6 * HOST_MB + (1 if placement.gpus else 2) * work.weight_bytes
         case "host":
             # Read, then pinned: never all of both, as the weights leave for the device in between.
-            needed = 1.1 * work.weight_bytes
+            needed = 1e6 * HOST_MB + 1.1 * work.weight_bytes
         case "mapped":
-            needed = hardware.host_memory_bytes - 1e6 * HOST_MB
+            needed = hardware.host_memory_bytes
         case "streamed":
-            needed = streamed_bytes(work) + (work.weight_bytes if keeps_weights(work, hardware) else 0)
-    return HOST_MB + math.ceil(needed / 1e6)
+            needed = streamed_bytes(work, hardware) + (work.weight_bytes if keeps_weights(work, hardware) else 0)
+    return math.ceil(needed / 1e6)
 
 
 def keeps_weights(work: Work, hardware: Hardware) -> bool:
-    """Whether the page cache can hold a streamed model's files from spec to spec."""
-    return streamed_bytes(work) + work.weight_bytes + 1e6 * HOST_MB <= hardware.host_memory_bytes
+    """Whether the page cache can hold a streamed model's files from spec to spec, beside the hidden states."""
+    return streamed_bytes(work, hardware) + work.weight_bytes <= hardware.host_memory_bytes
 
 
-def streamed_bytes(work: Work) -> float:
-    """What streaming needs of host memory: hidden states up to a bound, the layer in use and the next."""
-    hidden = work.pass_tokens * width(work) * BYTES[work.dtype]
-    return min(hidden, HIDDEN_BYTES) + 2 * work.linear_bytes / layers(work)
+def streamed_bytes(work: Work, hardware: Hardware) -> float:
+    """What streaming needs of host memory: the process, the block in use and the next, hidden states if they fit."""
+    hidden = hidden_bytes(work)
+    fits = hidden <= hidden_room(hardware.host_memory_bytes, block_bytes(work))
+    return HOST_BYTES + 2 * block_bytes(work) + (hidden if fits else 0)
+
+
+def hidden_bytes(work: Work) -> float:
+    """Hidden states of a pass: of all tokens of one spec, and of the padding between them."""
+    return PADDED * work.pass_tokens * width(work) * BYTES[work.dtype]
+
+
+def block_bytes(work: Work) -> float:
+    return work.linear_bytes / layers(work)
 
 
 def width(work: Work) -> float:
