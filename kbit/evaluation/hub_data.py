@@ -55,7 +55,9 @@ def fetch_data(repository: Repository, locator: dict, listing: Sequence[HubFile]
     """
     by_name = {file.name: file for file in listing}
     if online:
-        names = {*(name for name in DESCRIPTIONS if name in by_name), *data_files(repository, locator)}
+        descriptions = [name for name in DESCRIPTIONS if name in by_name]
+        fetch_files(repository, [by_name[name] for name in descriptions])
+        names = {*descriptions, *data_files(repository, locator)}
     else:
         names = by_name.keys()
     files = [by_name[name] for name in sorted(names)]

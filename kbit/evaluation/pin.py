@@ -28,5 +28,5 @@ def find_values(entry: Values) -> Values:
     dataset, revision = entry.get("dataset"), entry.get("revision")
     if not dataset:
         return {}
-    with hub_errors(f"task {entry['name']!r}", dataset, revision, "pinning"):
+    with hub_errors(f"task {entry['name']!r}", f"datasets/{dataset}", revision, "pinning"):
         return {"revision": HfApi().dataset_info(dataset, revision=revision, timeout=HUB_SECONDS).sha}

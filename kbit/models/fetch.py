@@ -135,7 +135,7 @@ def download(repository: Repository, files: Sequence[HubFile], again: bool) -> N
         )
 
     with (
-        hub_errors(repository.what, repository.hub_id, repository.commit, "fetching"),
+        hub_errors(repository.what, repository.address, repository.commit, "fetching"),
         ThreadPoolExecutor(WORKERS) as pool,
     ):
         list(pool.map(download_one, files))

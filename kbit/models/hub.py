@@ -47,6 +47,11 @@ class Repository:
         return Path(HF_HUB_CACHE, name, "snapshots", self.commit)
 
     @property
+    def address(self) -> str:
+        """Of its page on the hub, without the host."""
+        return self.hub_id if self.kind == "model" else f"{self.kind}s/{self.hub_id}"
+
+    @property
     def place(self) -> str:
         return f"{self.hub_id} at {self.commit[:12]}"
 
@@ -68,7 +73,7 @@ def list_files(repository: Repository) -> list[HubFile]:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    with hub_errors(repository.what, repository.hub_id, repository.commit, "fetching"):
+    with hub_errors(repository.what, repository.address, repository.commit, "fetching"):
         tree = HfApi().list_repo_tree(
             repository.hub_id, recursive=True, revision=repository.commit, repo_type=repository.kind
         )
@@ -83,7 +88,10 @@ def describe_file(entry: object) -> HubFile:
 
 @contextmanager
 def hub_errors(what: str, hub_id: str, revision: str | None, activity: str) -> Iterator[None]:
-    """Turn what the hub's client raises into one line that says what to do."""
+    """Turn what the hub's client raises into one line that says what to do.
+
+    hub_id: of a data set with `datasets/` before it, as in its address.
+    """
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,

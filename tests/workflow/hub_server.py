@@ -69,17 +69,17 @@ class HubServer:
     """The hub, on a port of this machine, for as long as the `with` block lasts."""
 
     def __init__(self) -> None:
-        self.repositories: dict[tuple[str, str], Repository] = {}
+        self.repositories: list[Repository] = []
         self.asked: list[str] = []
         """Every request so far, such as `GET /api/models/some-org/small`."""
 
     def add(self, kind: str, hub_id: str, source: Path | dict[str, bytes], **values: object) -> Repository:
-        """Add a repository; source: a folder, or contents by name."""
+        """Add a repository, or a further commit of one; source: a folder, or contents by name."""
         if isinstance(source, Path):
             names = [path for path in sorted(source.rglob("*")) if path.is_file()]
             source = {path.relative_to(source).as_posix(): path.read_bytes() for path in names}
         repository = Repository(kind, hub_id, dict(source), **values)
-        self.repositories[repository.kind, hub_id] = repository
+        self.repositories.append(repository)
         return repository
 
     def __enter__(self) -> "HubServer":
@@ -121,23 +121,23 @@ class Handler(BaseHTTPRequestHandler):
         hub.asked.append(f"{self.command} {self.path}")
         parts = urlsplit(self.path)
         path, query = unquote(parts.path).strip("/"), parse_qs(parts.query)
-        for repository in hub.repositories.values():
-            for start in (f"api/{repository.kind}s/{repository.hub_id}", f"{repository.prefix}{repository.hub_id}"):
+        for kind, hub_id in dict.fromkeys((each.kind, each.hub_id) for each in hub.repositories):
+            commits = [each for each in hub.repositories if (each.kind, each.hub_id) == (kind, hub_id)]
+            for start in (f"api/{kind}s/{hub_id}", f"{commits[0].prefix}{hub_id}"):
                 if path == start or path.startswith(f"{start}/"):
-                    self.answer_from(repository, path.removeprefix(start).strip("/"), query)
+                    self.answer_from(commits, path.removeprefix(start).strip("/"), query)
                     return
         # The hub does not tell who is not logged in whether a repository exists.
         self.fail(401, "RepoNotFound")
 
-    def answer_from(self, repository: Repository, route: str, query: dict[str, list[str]]) -> None:
-        """route: empty, revision/R, tree/R/FOLDER, paths-info/R, resolve/R/FILE, content/FILE."""
-        verb, _, rest = route.partition("/")
-        if verb == "content":
-            self.send(200, repository.damaged.get(rest, repository.files[rest]), {})
-            return
-        revision, _, name = rest.partition("/")
-        if verb and revision not in ("main", repository.commit):
+    def answer_from(self, commits: list[Repository], route: str, query: dict[str, list[str]]) -> None:
+        """route: empty, revision/R, tree/R/FOLDER, paths-info/R, resolve/R/FILE, content/R/FILE; R main: the last."""
+        verb, revision, name = [*route.split("/", 2), "", ""][:3]
+        known = {"": commits[-1], "main": commits[-1], **{each.commit: each for each in commits}}
+        if (repository := known.get(revision)) is None:
             self.fail(404, "RevisionNotFound")
+        elif verb == "content":
+            self.send(200, repository.damaged.get(name, repository.files[name]), {})
         elif verb == "resolve":
             self.resolve(repository, name)
         elif verb == "tree":
@@ -167,8 +167,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         headers |= {"X-Linked-ETag": f'"{entry["lfs"]["oid"]}"', "X-Linked-Size": str(entry["size"])}
         # Another host, as the hub's store is: clients take the headers of this answer then.
-        location = f"http://localhost:{self.server.server_port}/{repository.prefix}{repository.hub_id}/content/{name}"
-        self.send(302, b"", headers | {"Location": location})
+        store = f"http://localhost:{self.server.server_port}/{repository.prefix}{repository.hub_id}/content"
+        self.send(302, b"", headers | {"Location": f"{store}/{repository.commit}/{name}"})
 
     def send_json(self, value: object) -> None:
         self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
