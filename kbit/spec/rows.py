@@ -52,7 +52,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("solver", "string", "How codes are chosen.", null="16-bit control"),
     Column("rotation", "string", "Rotation of the input axis."),
     Column("task", "string", "Name of the task."),
-    Column("task_identity", "string", "Digest of the task's definition, data and item limit."),
+    Column(
+        "task_identity",
+        "string",
+        "Digest of the task's definition, data and item limit, and of divergence if asked for.",
+    ),
     Column("item_limit", "int32", "Items scored at most.", null="all items are scored"),
     Column("requests", "string", "Digest of the requests file that holds items and their order."),
     Column("dtype", "string", "Compute dtype."),
@@ -61,7 +65,9 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "metrics",
         "metrics",
-        "Metrics of the task: name, value, standard error (null if unknown), items n.",
+        "Metrics of the task: name, value (null if not finite), standard error (null if unknown), items n. Where "
+        "divergence is measured, also the distance from the model's own 16-bit run, with n tokens "
+        "(kbit/evaluation/divergence.py).",
         null=UNSCORED,
     ),
     Column(
