@@ -12,8 +12,12 @@ import pytest
 from kbit.evaluation.evaluate import evaluate_task
 from kbit.evaluation.pin import pin_sheet
 from kbit.evaluation.requests import make_requests
+from kbit.evaluation.tries import make_rows
+from kbit.evaluation.windows import cut_windows
 from kbit.models.resident import Resident
 from kbit.spec.errors import UserError
+from kbit.spec.section import load_section
+from kbit.spec.tasks import TasksFile
 
 FOLDERS = {
     "lambada_openai": "lambada",
@@ -39,6 +43,7 @@ METRICS = {
     "wikitext": {"word_perplexity", "byte_perplexity", "bits_per_byte"},
 }
 REAL_TASKS = tuple(FOLDERS)
+TASKS_FILE = Path(__file__).parents[2] / "config" / "tasks.yaml"
 DATASETS = Path(__file__).parent / "datasets"
 MODEL = "neox-32x2"
 
@@ -135,6 +140,15 @@ def test_data_on_disk_may_be_parquet(
 def test_a_date_among_the_columns_is_kept_as_text(real_task_requests):
     """JSON lines are read with their dates recognized, which JSON, and so a requests file, cannot hold."""
     assert real_task_requests("c4").docs[0]["timestamp"] == "2019-04-25T12:57:54"
+
+
+@pytest.mark.parametrize("name", ["ho_lambada", "ho_winogrande", "ho_hellaswag", "ho_piqa", "ho_perplexity"])
+def test_tokens_of_embedded_tasks_are_those_that_go_through_a_model(name, requests_of):
+    entries = {entry.name: entry for entry in load_section(TasksFile, TASKS_FILE).tasks}
+    requests = requests_of(name, entries[name].items + 1)
+    rows = make_rows(requests, cut_windows(requests, 256), 4096, shares_prefixes=True)
+    assert len(requests.docs) == entries[name].items
+    assert round(sum(map(len, rows)) / len(requests.docs)) == entries[name].tokens_per_item
 
 
 def test_pinning_passes_over_a_task_on_disk(tmp_path):
