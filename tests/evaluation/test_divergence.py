@@ -15,6 +15,8 @@ from kbit.evaluation.evaluate import TaskResult, evaluate_tasks
 from kbit.evaluation.scorer import max_length, score
 from kbit.models.quantized import quantized
 from kbit.models.resident import Resident
+from kbit.models.stored_weights import open_stored_weights
+from kbit.models.streamed import Streamed
 from kbit.spec.quant import CONTROL, QuantSpec
 
 BUDGET = 1024
@@ -110,6 +112,23 @@ def test_the_16_bit_model_equals_itself_to_the_bit(embedded_model, requests_of, 
     result = compare(embedded_model(name), requests_of("ho_perplexity", 3), CONTROL, token_budget)
     assert values_of(result) == EQUAL
     assert not result.collapsed
+
+
+@pytest.mark.parametrize("spec", [CONTROL, INT3], ids=lambda spec: spec.slug)
+def test_a_streamed_model_compares_as_a_resident_one(embedded_model, requests_of, spec_of, spec):
+    stored = open_stored_weights(spec_of({"name": "any"}, "gpt2-32x2")["model"])
+    streamed = Streamed(stored, torch.float32, torch.device("cpu"), "model 'gpt2-32x2'")
+    # Two tasks, so that one pass records, and one compares, both.
+    tasks = [requests_of("ho_perplexity", n, "gpt2-32x2") for n in (3, 2)]
+    results = {}
+    for engine in (streamed, Resident(embedded_model("gpt2-32x2"))):
+        baselines = Baselines(engine)
+        baselines.record(tasks, BUDGET)
+        comparisons = [Comparison(engine, baselines.of_task[task]) for task in tasks]
+        with engine.quantized(spec):
+            results[engine.placement] = evaluate_tasks(engine, tasks, BUDGET, comparisons)
+    assert results["streamed"] == results["twin"]
+    assert all((values_of(result) == EQUAL) == (spec == CONTROL) for result in results["streamed"])
 
 
 def test_a_comparison_changes_no_other_metric(embedded_model, requests_of):
