@@ -26,6 +26,15 @@ TrustRemoteCode = Annotated[
         help="Run Python code that comes with models; without it such a model is refused. Every row says so.",
     ),
 ]
+DeviceMemory = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        envvar="KBIT_DEVICE_MEMORY_GB",
+        help="GB of each GPU to use at most, where others use it too; without it, what is free. A model that does not "
+        "fit is streamed through it layer by layer.",
+    ),
+]
 
 
 def main() -> None:
@@ -177,6 +186,7 @@ def run_shard(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     trust_remote_code: TrustRemoteCode = False,
+    device_memory_gb: DeviceMemory = None,
 ) -> None:
     """Evaluate the cells of one shard, from where earlier attempts stopped (called by a rule).
 
@@ -184,7 +194,7 @@ def run_shard(
     """
     from kbit.evaluation.run_shard import run_shard as run
 
-    run(shard, part, threads=threads, device=device, trust_remote_code=trust_remote_code)
+    run(shard, part, threads, device, trust_remote_code, device_memory_gb)
 
 
 @app.command()

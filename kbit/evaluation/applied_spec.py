@@ -9,7 +9,7 @@ from kbit.spec.quant import QuantSpec
 
 
 class AppliedSpec:
-    """Use as a context manager: however the block ends, the engine is pristine after it."""
+    """Use as a context manager: however the block ends, the engine is under no spec after it."""
 
     def __init__(self, engine: Engine, spec: QuantSpec) -> None:
         self.engine = engine
@@ -18,13 +18,13 @@ class AppliedSpec:
         self.stack = ExitStack()
 
     def apply(self) -> Footprint:
-        """Quantize the model, unless it is. Errors are those of `Engine.quantized`; the model is pristine then."""
+        """Quantize the model, unless it is. Errors are those of `Engine.quantized`; it is under no spec then."""
         if self.footprint is None:
             self.footprint = self.stack.enter_context(self.engine.quantized(self.spec))
         return self.footprint
 
     def lift(self) -> None:
-        """Back to the pristine model, until `apply` is called again."""
+        """Under no spec, until `apply` is called again."""
         self.footprint = None
         self.stack.close()
 

@@ -13,6 +13,7 @@ import torch
 from kbit.evaluation.requests import Requests
 from kbit.evaluation.scorer import batches_of, score_tasks
 from kbit.models.hidden_store import map_temporary_file
+from kbit.spec.quant import CONTROL
 
 if TYPE_CHECKING:
     from kbit.models.engine import Engine
@@ -74,11 +75,12 @@ class Baselines:
         return [task for task in tasks if task not in self.of_task or self.of_task[task].token_budget != token_budget]
 
     def record(self, tasks: Sequence[Requests], token_budget: int) -> None:
-        """Run the tasks on the engine, which must be pristine now, in one pass."""
+        """Run the tasks on the unquantized engine, which must be under no spec now, in one pass."""
         for task in tasks:
             self.of_task.pop(task, None)  # frees its states before the new ones need room
         new = [Baseline(owners_of(self.engine, task, token_budget), token_budget) for task in tasks]
-        score_tasks(self.engine, tasks, token_budget, new)
+        with self.engine.quantized(CONTROL):
+            score_tasks(self.engine, tasks, token_budget, new)
         self.of_task.update(zip(tasks, new, strict=True))
 
     def budget(self, tasks: Sequence[Requests], default: int) -> int:

@@ -1,7 +1,6 @@
 """The bench at which a worker evaluates cells: one model, loaded once, brought from spec to spec."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -17,7 +16,6 @@ from kbit.evaluation.devices import choose_device, device_name
 from kbit.evaluation.divergence import Comparison
 from kbit.evaluation.evaluate import TaskResult, evaluate_tasks
 from kbit.evaluation.faults import DeviceLostError, describe, is_device_error, is_out_of_memory, is_passing
-from kbit.evaluation.process import NOTE
 from kbit.evaluation.provenance import peak_memory_bytes, provenance, utc_now
 from kbit.evaluation.requests import Requests, read_requests
 from kbit.evaluation.scorer import max_length
@@ -26,6 +24,7 @@ from kbit.models.engine import Engine
 from kbit.models.open_engine import open_engine
 from kbit.spec.errors import UnsupportedError, UserError
 from kbit.spec.footprint import Footprint
+from kbit.spec.notes import note
 from kbit.spec.quant import QuantSpec
 from kbit.store.journal import JournalWriter
 from kbit.store.paths import locator_path, requests_path
@@ -40,9 +39,10 @@ def evaluate_job(job: dict) -> None:
     torch.set_num_threads(job["threads"])
     torch.set_num_interop_threads(1)
     device = choose_device(job["device"])
-    engine = open_engine(read_locator(shard.model), shard.dtype, str(device), job["trust_remote_code"])
-    chosen = f"device {job['device']}: {device_name(device)}, dtype {shard.dtype}, placement {engine.placement}"
-    print(f"{NOTE}{chosen}", file=sys.stderr, flush=True)
+    engine = open_engine(
+        read_locator(shard.model), shard.dtype, str(device), job["trust_remote_code"], job["device_memory_gb"]
+    )
+    note(f"device {job['device']}: {device_name(device)}, dtype {shard.dtype}, placement {engine.placement}")
     source = {
         **provenance(job["threads"], device_name(device)),
         **engine_columns(engine),
@@ -133,6 +133,9 @@ class Bench:
         """Score tasks on the quantized model and write their rows."""
         try:
             results, token_budget, seconds = self.score(applied, cells)
+        except UnsupportedError as error:  # a streamed model is quantized while it is scored
+            self.write_all(cells, "unsupported", started_at, {"error": describe(error)})
+            return
         except (OSError, RuntimeError, MemoryError) as error:
             self.fail(cells, started_at, values, error)
             return

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from types import FrameType
 
 from kbit.evaluation.offline import OFFLINE
+from kbit.spec.notes import NOTE
 
 PREFIX = "kbit: "
 """Of a worker's one line of error."""
-NOTE = "note: "
-"""Of lines that say how a worker goes about its job, and nothing of how it ends."""
 GRACE_SECONDS = 10
 
 

@@ -42,11 +42,13 @@ def run_shard(
     threads: int,
     device: str = "auto",
     trust_remote_code: bool = False,
+    device_memory_gb: float | None = None,
     worker_command: Sequence[str] = WORKER,
 ) -> ShardOutcome:
     """Write the part of a shard. Final rows that exist are taken over, the other cells evaluated.
 
-    trust_remote_code: run code that comes with the model's files; every row says so.
+    trust_remote_code: run code that comes with the model's files; every row says so. device_memory_gb: GB of the
+    device to use at most; None: what is free.
     UserError for a shard, model, task or node at fault: no part is written, the journal keeps what was finished.
     """
     shard = read_shard(shard_file)
@@ -60,6 +62,7 @@ def run_shard(
             "threads": threads,
             "device": device,
             "trust_remote_code": trust_remote_code,
+            "device_memory_gb": device_memory_gb,
         }
         supervisor = Supervisor(shard, job, worker_command)
         rows |= supervisor.evaluate(missing, known.open_starts)

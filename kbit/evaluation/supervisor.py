@@ -21,7 +21,7 @@ class Supervisor:
     """Evaluates cells of one shard through workers."""
 
     def __init__(self, shard: ShardFile, job: Mapping[str, object], command: Sequence[str]) -> None:
-        """job: what every worker is told, shard (file), threads, device and trust_remote_code."""
+        """job: what every worker is told, shard (file), threads, device, trust_remote_code, device_memory_gb."""
         self.shard = shard
         self.job = dict(job)
         self.command = command

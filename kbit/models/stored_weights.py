@@ -40,7 +40,7 @@ def open_stored_weights(locator: Locator, trust_remote_code: bool = False) -> St
     UserError as `load_model` raises it, but for tensors that are not finite: their values are not looked at.
     """
     config = load_config(locator, trust_remote_code)
-    files = open_weight_files(locator)
+    files = open_weight_files(locator, trust_remote_code)
     if files is None or len(files.shapes) > MAX_TENSORS:
         return None
     file_names = list(files.shapes)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import safe_open
 from torch import Tensor
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
@@ -47,25 +45,19 @@ class WeightFiles:
         return self._read[name]()
 
 
-def open_weight_files(locator: Locator) -> WeightFiles | None:
+def open_weight_files(locator: Locator, trust_remote_code: bool = False) -> WeightFiles | None:
     """The files of a model; None if it has none that can be mapped (a GGUF file, torch's format before 1.6).
 
     UserError, naming the model, if they are broken.
     """
-    source, options = find_source(locator)
+    source, options = find_source(locator, trust_remote_code)
     if "gguf_file" in options:
         return None
     try:
-        paths = find_paths(Path(source) if locator["path"] else snapshot(source, locator["revision"]))
+        paths = find_paths(Path(source))
         return WeightFiles(paths) if paths and all(is_mappable(path) for path in paths) else None
-    except LocalEntryNotFoundError:
-        return None
     except (*NOT_LOADABLE, KeyError) as error:
         raise not_loadable(locator, "model", error) from error
-
-
-def snapshot(hub_id: str, revision: object) -> Path:
-    return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
 
 
 def find_paths(folder: Path) -> list[Path]:

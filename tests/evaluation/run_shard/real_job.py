@@ -53,5 +53,5 @@ def write_job(
     ]
     head = {"shard_version": 1, "model_id": model.model_id, "model": model.slug, "slice": "all", "key": "0" * 12}
     Path("shard.json").write_text(json.dumps({**head, "dtype": dtype, "token_budget": 512, "cells": cells}))
-    place = {"threads": 1, "device": "cpu", "trust_remote_code": False}
+    place = {"threads": 1, "device": "cpu", "trust_remote_code": False, "device_memory_gb": None}
     return {"shard": "shard.json", "cells": [cell["cell_id"] for cell in cells], **place}
