@@ -98,7 +98,7 @@ def test_a_cell_open_when_an_earlier_job_ended_goes_last(job):
 def test_two_jobs_on_one_shard_tear_nothing(job):
     program = (
         "import sys; from pathlib import Path; from kbit.evaluation.run_shard import run_shard\n"
-        "run_shard(Path(sys.argv[1]), Path(sys.argv[2]), 1, 'cpu', tuple(sys.argv[3:]))"
+        "run_shard(Path(sys.argv[1]), Path(sys.argv[2]), 1, 'cpu', worker_command=tuple(sys.argv[3:]))"
     )
     arguments = [sys.executable, "-c", program, str(job.file), str(job.part), *job.command()]
     runners = [subprocess.Popen(arguments, stderr=subprocess.PIPE) for _ in range(3)]
@@ -118,7 +118,7 @@ def test_two_jobs_on_one_shard_tear_nothing(job):
 def test_a_worker_ends_with_its_parent(number, job):
     program = (
         "import sys; from pathlib import Path; from kbit.evaluation.run_shard import run_shard\n"
-        "run_shard(Path(sys.argv[1]), Path(sys.argv[2]), 1, 'cpu', tuple(sys.argv[3:]))"
+        "run_shard(Path(sys.argv[1]), Path(sys.argv[2]), 1, 'cpu', worker_command=tuple(sys.argv[3:]))"
     )
     script = job.command(hang=["int4-b64/a"])
     parent = subprocess.Popen([sys.executable, "-c", program, str(job.file), str(job.part), *script])
