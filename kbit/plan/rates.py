@@ -15,7 +15,8 @@ from kbit.spec.placement import Placement
 from kbit.store.throughput import Throughput
 
 UTILISATION = 0.5
-"""Assumed, of the nominal dense 16-bit rate: the target of the GPU bench, until that has been run."""
+"""Assumed, of the nominal dense 16-bit rate, until cells or bench/evaluate_gpu.py say better. No card reaches its
+nominal rate: large products alone run at some two thirds to four fifths of it."""
 FLOAT32_SHARE = 1 / 16
 """Rate of float32 without tensor cores: 67 of an H100's 989 TFLOP/s, 19.5 of an A100's 312."""
 BATCH_SECONDS = 0.03
