@@ -27,6 +27,7 @@ configs:
 ---
 Questions.
 """
+SHARD = "en/c4-validation.00000-of-00008.json.gz"
 C4_CARD = b"---\nconfigs:\n- config_name: en\n  data_files:\n  - {split: train, path: en/c4-train.*}\n---\n"
 
 # One process fetches for many tasks: importing lm-eval and datasets costs more than all of the fetching.
@@ -99,15 +100,19 @@ def fetched(hub, quiz, tmp_path_factory) -> tuple[Path, dict[str, dict]]:
     c4 = {
         "README.md": C4_CARD,
         "en/c4-train.00000-of-01024.json.gz": b"not gzip, and not read",
-        "en/c4-validation.00000-of-00008.json.gz": gzip.compress((ITEMS / "c4/validation.jsonl").read_bytes()),
+        SHARD: gzip.compress((ITEMS / "c4/validation.jsonl").read_bytes()),
         "en/c4-validation.00001-of-00008.json.gz": b"not read either",
     }
     script = {"script.py": f"open({str(home / 'marker')!r}, 'w')".encode()}
     later = quiz.files | {"data/validation-0.parquet": parquet(ITEMS / "piqa/validation.jsonl", 3)}
     perplexity = {"kind": "perplexity", "metric": "nats_per_token", "version": "0.0", "dataset_name": "en"}
+    c4_repository = hub.add("dataset", "org/c4", c4)
+    text = {"column": "text", "split": "validation", "documents": 9, "window": 64, "separator": " ", "windows": 256}
     cases = {
         "whole": locator("piqa", quiz, dataset_name="plain"),
-        "shards": locator("c4", hub.add("dataset", "org/c4", c4), **perplexity),
+        "shards": locator("c4", c4_repository, **perplexity),
+        "text": locator("c4_new", c4_repository, **perplexity, text=text | {"files": [SHARD]}),
+        "text of a split": locator("prose", quiz, dataset_name="plain", text=text | {"column": "goal", "files": []}),
         "script": locator("piqa", hub.add("dataset", "org/script", script)),
         "configuration": locator("piqa", quiz, dataset_name="none"),
         "broken": locator("piqa", quiz, dataset_name="other"),
@@ -126,7 +131,9 @@ def test_the_files_of_a_tasks_configuration_are_fetched(fetched):
     _, outcomes = fetched
     assert outcomes["whole"]["names"] == ["README.md", "data/train-0.parquet", "data/validation-0.parquet"]
     # Of the shards that lm-eval's definition names, the split that is scored.
-    assert outcomes["shards"]["names"] == ["README.md", "en/c4-validation.00000-of-00008.json.gz"]
+    assert outcomes["shards"]["names"] == ["README.md", SHARD]
+    assert outcomes["text"]["names"] == ["README.md", SHARD]
+    assert outcomes["text of a split"]["names"] == outcomes["whole"]["names"]
 
 
 @pytest.mark.parametrize(
