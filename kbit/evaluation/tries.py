@@ -45,9 +45,26 @@ def make_rows(requests: Requests, windows: Sequence[Window], longest: int, share
     longest: tokens of a row at most (or one window): the trie of an item with many or long endings is cut in several.
     """
     if requests.is_rolling or not shares_prefixes:
-        return [merge_windows([window], [0]) for window in windows]
+        return [plain_row(window) for window in windows]
     items = groupby(windows, key=lambda window: requests.doc[window.request])
-    return [merge_windows(*group) for _, item in items for group in group_windows(list(item), longest)]
+    return [row_of(*group) for _, item in items for group in group_windows(list(item), longest)]
+
+
+def row_of(windows: list[Window], shared: list[int]) -> Row:
+    return merge_windows(windows, shared) if len(windows) > 1 else plain_row(windows[0])
+
+
+def plain_row(window: Window) -> Row:
+    """A row of a single window."""
+    length, n_scored = len(window.inputs), len(window.targets)
+    return Row(
+        tokens=window.inputs,
+        positions=np.arange(length),
+        ends=np.full(length, length),
+        scored=np.arange(length - n_scored, length),
+        targets=window.targets,
+        owners=np.full(n_scored, window.request),
+    )
 
 
 def group_windows(windows: list[Window], longest: int) -> Iterator[tuple[list[Window], list[int]]]:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from kbit.models.architectures import Architecture
@@ -31,9 +32,12 @@ def trie_mask(ends: Tensor, dtype: torch.dtype) -> Tensor:
 
     ends: int64 [rows, length]. The finite minimum rather than -inf keeps the softmax of any row a number.
     """
-    rows, length = ends.shape
-    query = torch.arange(length, device=ends.device)[:, None]
-    aligned = -(-length // MASK_ALIGNMENT) * MASK_ALIGNMENT
-    mask = torch.zeros(rows, 1, length, aligned, dtype=dtype, device=ends.device)[..., :length]
-    hidden = (query < query.T) | (query >= ends[:, None, None, :])
-    return mask.masked_fill_(hidden, torch.finfo(dtype).min)
+    length = ends.shape[1]
+    # A token reads a key if both distances, from the key and to the end of its subtree, are at least 0. Arithmetic is
+    # several times faster on a CPU than comparisons; float32 holds these integers exactly.
+    query = torch.arange(length, dtype=torch.float32, device=ends.device)[:, None]
+    key = torch.arange(-(-length // MASK_ALIGNMENT) * MASK_ALIGNMENT, dtype=torch.float32, device=ends.device)
+    to_end = F.pad(ends, (0, len(key) - length)).float()[:, None, None, :] - (query + 1)
+    beyond = torch.minimum(to_end, query - key, out=to_end).clamp_(max=0)
+    lowest = torch.finfo(dtype).min
+    return beyond.mul_(-lowest).clamp_(min=lowest).to(dtype)[..., :length]
