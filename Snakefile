@@ -28,7 +28,7 @@ except UserError as error:
 STUDY = PLAN.study.name
 PARTS = [str(shard.part) for shard in PLAN.shards]
 # Never from a study: whoever types it trusts the code of every model of the study.
-TRUST = "--trust-remote-code" if config.get("trust_remote_code") is True else ""
+TRUST = "--trust-remote-code" if str(config.get("trust_remote_code")).lower() == "true" else ""
 # Jobs call the kbit of the environment that runs Snakemake, activated or not.
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
