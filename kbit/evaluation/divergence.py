@@ -27,7 +27,7 @@ import torch
 from torch.nn import functional as F
 
 from kbit.evaluation.baseline import Baseline, are_finite
-from kbit.evaluation.scorer import HEAD_ROWS
+from kbit.evaluation.scorer import HEAD_ROWS, most_likely
 from kbit.evaluation.standard_errors import ratio_error
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def compare_tokens(logprobs: torch.Tensor, reference: torch.Tensor, targets: tor
     # log q) alone would take over whole, cancels to second order.
     divergence = (p * (reference - logprobs) + (q - p)).sum(dim=-1)
     chosen = [values.gather(1, targets[:, None])[:, 0] for values in (logprobs, reference)]
-    agrees = logprobs.argmax(dim=-1) == reference.argmax(dim=-1)
+    agrees = most_likely(logprobs) == most_likely(reference)
     return torch.stack([divergence, *chosen, agrees.float()])
 
 
