@@ -29,6 +29,7 @@ class HiddenStore:
         """shapes: of each batch's hidden states. limit_bytes: more than this goes to a file. is_pinned: a GPU is to
         read and write them; a file is never pinned. UserError if the file does not fit.
         """
+        self.shapes = list(shapes)
         n_bytes = [math.prod(shape) * dtype.itemsize for shape in shapes]
         starts = [0, *accumulate(-(-count // ALIGNMENT) * ALIGNMENT for count in n_bytes)]
         self.is_file = starts[-1] > limit_bytes

@@ -37,7 +37,7 @@ def load_model(
     source, options = find_source(locator, trust_remote_code)
     config = load_config(locator, trust_remote_code)
     if device_map is None and device != "cpu":
-        device_map = {"": device}  # tensors go from the file to the device one by one, not by way of a whole model
+        device_map = {"": 0}  # tensors go from the file to the device one by one, not by way of a whole model
     try:
         model, loaded = AutoModelForCausalLM.from_pretrained(
             source,

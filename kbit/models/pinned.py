@@ -9,6 +9,9 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
+PORTABLE = 1
+"""cudaHostRegisterPortable: pinned for every GPU of the process."""
+
 
 def pin(tensor: Tensor, owner: object) -> bool:
     """Pin a contiguous CPU tensor's memory for as long as `owner` lives.
@@ -16,7 +19,7 @@ def pin(tensor: Tensor, owner: object) -> bool:
     False, and slower copies, where the driver refuses (a container's limits). Needs a GPU in use.
     """
     runtime = torch.cuda.cudart()
-    status = runtime.cudaHostRegister(tensor.data_ptr(), tensor.nbytes, 0)
+    status = runtime.cudaHostRegister(tensor.data_ptr(), tensor.nbytes, PORTABLE)
     if status == runtime.cudaError.success:
         # The finalizer holds the tensor: memory must not be given back before it is unpinned.
         weakref.finalize(owner, unpin, tensor).atexit = False

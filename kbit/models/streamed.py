@@ -56,6 +56,7 @@ class Streamed:
         self._stem = stem_part(self.architecture, self.model, self._parts.stem)
         self._spec: QuantSpec | None = None
         self._head: dict[str, Tensor] | None = None
+        self._idle_store: HiddenStore | None = None
 
     @property
     def live_weight_bytes(self) -> int:
@@ -91,7 +92,7 @@ class Streamed:
         """The last hidden states of each batch."""
         width = self.config.get_text_config().hidden_size
         shapes = [(*inputs.tokens.shape, width) for inputs in batches]
-        store = HiddenStore(shapes, self._dtype, self._hidden_bytes, is_pinned=self.device.type == "cuda")
+        store = self.take_store(shapes)
         traffic = CudaTraffic(store, self.device) if self.device.type == "cuda" else Traffic(store)
         with ThreadPoolExecutor(1) as reader:
             parts = self.read_ahead(reader, spec)
@@ -102,6 +103,15 @@ class Streamed:
                 yield from self.run_after(next(parts), traffic)
             finally:
                 traffic.finish()
+                self._idle_store = store
+
+    def take_store(self, shapes: list[tuple[int, ...]]) -> HiddenStore:
+        """That of the last pass, if its batches were alike: taking and pinning 100 GB anew would cost half a minute."""
+        store, self._idle_store = self._idle_store, None
+        if store is not None and store.shapes == shapes:
+            return store
+        del store  # its memory makes room
+        return HiddenStore(shapes, self._dtype, self._hidden_bytes, is_pinned=self.device.type == "cuda")
 
     def read_ahead(self, reader: ThreadPoolExecutor, spec: QuantSpec) -> Iterator[dict[str, Tensor]]:
         """The tensors of stem, blocks and the rest, on the device; `reader` has the next ones ready by then.

@@ -1,6 +1,11 @@
 """Streaming: the bits of a resident model, with two layers on the device at most."""
 
+import ctypes
+import json
+import math
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +15,14 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import LlamaConfig
 
+from kbit.models import streamed
 from kbit.models.architectures import ARCHITECTURES
 from kbit.models.engine import Engine
+from kbit.models.hidden_store import HiddenStore
 from kbit.models.inputs import ModelInputs
-from kbit.models.load import DTYPES, load_model
+from kbit.models.load import DTYPES, empty_model, load_model
 from kbit.models.resident import Resident
 from kbit.models.stored_weights import open_stored_weights
 from kbit.models.streamed import Streamed
@@ -64,13 +72,13 @@ def weight_bytes(engine: Streamed, prefix: str) -> int:
 def test_the_same_bits_as_resident(tiny, architecture, dtype):
     """The files hold float16, so the second dtype is theirs, whose memory must not be computed with or written to."""
     resident = Resident(load_model(tiny(architecture), dtype, "cpu"))
-    streamed = stream(tiny(architecture), dtype)
-    assert (streamed.placement, streamed.gpus, streamed.streams) == ("streamed", 0, True)
-    assert streamed.shares_prefixes
+    engine = stream(tiny(architecture), dtype)
+    assert (engine.placement, engine.gpus, engine.streams) == ("streamed", 0, True)
+    assert engine.shares_prefixes
     for spec in SPECS:
-        with resident.quantized(spec) as expected, streamed.quantized(spec) as footprint:
+        with resident.quantized(spec) as expected, engine.quantized(spec) as footprint:
             assert footprint == expected
-        assert equal(run(streamed, spec), run(resident, spec)), spec.slug
+        assert equal(run(engine, spec), run(resident, spec)), spec.slug
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -198,3 +206,64 @@ def test_nesting_is_refused(tiny):
 
 def test_no_batches(tiny):
     assert list(stream(tiny("gpt2")).hidden_states([])) == []
+
+
+def test_passes_over_like_batches_share_their_room(tiny, monkeypatch):
+    """And never while one of them is still at it."""
+    rooms = []
+
+    def make_room(*arguments: object, **options: object) -> HiddenStore:
+        rooms.append(HiddenStore(*arguments, **options))
+        return rooms[-1]
+
+    monkeypatch.setattr(streamed, "HiddenStore", make_room)
+    engine, other = stream(tiny("llama")), ModelInputs(torch.tensor([[5, 6]]))
+    expected = run(engine, INT3)
+    assert equal(run(engine, INT3), expected)
+    assert len(rooms) == 1
+    with torch.inference_mode(), engine.quantized(INT3):
+        first, second = engine.hidden_states(batches()), engine.hidden_states(batches())
+        pairs = [(ours.clone(), theirs.clone()) for ours, theirs in zip(first, second, strict=True)]
+    assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+    assert len(rooms) == 2
+    list(engine.hidden_states([other]))
+    assert len(rooms) == 3
+
+
+def own_memory_bytes() -> int:
+    """Memory of this process that is no file's, without what malloc keeps of what was freed."""
+    ctypes.CDLL(None).malloc_trim(0)
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return 1024 * int(line.split()[1])
+
+
+def save_zeros(shapes: dict[str, tuple[int, ...]], file: Path) -> int:
+    """Float16 safetensors with a hole for values, which takes no memory to write. Returns their bytes."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [start, end]}
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    file.write_bytes(len(encoded).to_bytes(8, "little") + encoded)
+    os.truncate(file, 8 + len(encoded) + end)
+    return end
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc and glibc")
+def test_the_host_holds_two_layers_as_well(tmp_path):
+    """Of a model of 60 MB in 12 layers: what is read is the system's cache of the file, no memory of its own."""
+    config = LlamaConfig(hidden_size=512, num_hidden_layers=12, intermediate_size=1024, vocab_size=64)
+    shapes = {name: tuple(tensor.shape) for name, tensor in empty_model(config).state_dict().items()}
+    total = save_zeros(shapes, tmp_path / "model.safetensors")
+    config.save_pretrained(tmp_path)
+    before = own_memory_bytes()
+    engine = stream({"name": "m", "model_id": "x", "hub_id": None, "revision": None, "path": str(tmp_path)}, "float16")
+    seen = []
+    for block in engine.model.model.layers:
+        block.register_forward_pre_hook(lambda *_: seen.append(own_memory_bytes() - before))
+    with torch.inference_mode(), engine.quantized(INT3):
+        list(engine.hidden_states([ModelInputs(torch.tensor([[3, 4]]))]))
+    layer = total / 12
+    # One layer, and at most another of what a pass leaves to the allocator and loading left in caches.
+    assert 0.5 * layer < max(seen) < 2 * layer, seen
