@@ -28,9 +28,10 @@ def last_hidden_states(architecture: Architecture, model: PreTrainedModel, input
 
 
 def trie_mask(ends: Tensor, dtype: torch.dtype) -> Tensor:
-    """[rows, 1, length, length], added to attention scores: 0 where token j attends to token i, else very negative.
+    """[rows, 1, length, length], added to attention scores: 0 where token j attends to token i, else -inf.
 
-    ends: int64 [rows, length]. The finite minimum rather than -inf keeps the softmax of any row a number.
+    ends: int64 [rows, length]; every token, of padding too, attends to itself at least, so that no softmax is of -inf
+    alone.
     """
     length = ends.shape[1]
     # A token reads a key if both distances, from the key and to the end of its subtree, are at least 0. Arithmetic is
@@ -39,5 +40,5 @@ def trie_mask(ends: Tensor, dtype: torch.dtype) -> Tensor:
     key = torch.arange(-(-length // MASK_ALIGNMENT) * MASK_ALIGNMENT, dtype=torch.float32, device=ends.device)
     to_end = F.pad(ends, (0, len(key) - length)).float()[:, None, None, :] - (query + 1)
     beyond = torch.minimum(to_end, query - key, out=to_end).clamp_(max=0)
-    lowest = torch.finfo(dtype).min
-    return beyond.mul_(-lowest).clamp_(min=lowest).to(dtype)[..., :length]
+    largest = torch.finfo(torch.float32).max
+    return beyond.mul_(largest).mul_(largest).to(dtype)[..., :length]

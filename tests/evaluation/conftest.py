@@ -9,7 +9,18 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    OPTConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from kbit.evaluation.requests import Requests, build_requests, read_requests
 from kbit.models.load import load_model
@@ -100,6 +111,37 @@ def real_task_requests(real_task_locator, tmp_path_factory) -> Callable[..., Req
 def embedded_model() -> Callable[[str], PreTrainedModel]:
     """An embedded model in float32. Shared: a test that changes weights loads its own."""
     return cache(lambda name: load_model(model_locator(name), "float32", "cpu"))
+
+
+def random_config(architecture: str, context: int) -> PretrainedConfig:
+    size = {"vocab_size": 1024, "bos_token_id": 0, "eos_token_id": 0, "hidden_size": 32}
+    common = {"num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": context}
+    configs = {
+        "gpt_neox": lambda: GPTNeoXConfig(intermediate_size=64, **size, **common),
+        "gpt2": lambda: GPT2Config(n_layer=2, n_head=2, n_positions=context, **size),
+        # As in opt-350m alone: the head sees what project_out makes of the last block, and norms come after.
+        "opt": lambda: OPTConfig(ffn_dim=64, word_embed_proj_dim=16, do_layer_norm_before=False, **size, **common),
+        "bloom": lambda: BloomConfig(n_layer=2, n_head=2, seq_length=context, **size),
+        "llama": lambda: LlamaConfig(intermediate_size=64, num_key_value_heads=1, **size, **common),
+    }
+    return configs[architecture]()
+
+
+@pytest.fixture(scope="session")
+def random_model() -> Callable[[str, int], PreTrainedModel]:
+    """A tiny model of an architecture and context length, untrained, in float32, with the vocabulary of the embedded
+    models. Shared: a test that changes weights makes a copy."""
+
+    @cache
+    def make(architecture: str, context: int) -> PreTrainedModel:
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(random_config(architecture, context), dtype=torch.float32).eval()
+        with torch.no_grad():  # freshly initialised models are nearly uniform: make predictions that matter
+            for parameter in model.parameters():
+                parameter.mul_(4)
+        return model.requires_grad_(False)
+
+    return make
 
 
 @pytest.fixture(scope="session")
