@@ -125,7 +125,8 @@ def resolve_model(entry: ModelEntry, data_sheet: Path) -> Model:
     folder = Path(data_sheet.parent, entry.path).resolve()
     if not folder.is_dir():
         raise UserError(f"model {entry.name!r}: no folder {entry.path} (path of the model in {data_sheet})")
-    weights, tokenizer = matching(folder, WEIGHT_FILES), matching(folder, TOKENIZER_FILES)
+    code = code_files(folder)
+    weights, tokenizer = matching(folder, WEIGHT_FILES) + code, matching(folder, TOKENIZER_FILES) + code
     if not (folder / "config.json").is_file() or not any(file.suffix in (".safetensors", ".bin") for file in weights):
         raise UserError(
             f"model {entry.name!r}: {entry.path} holds no config.json with weights (path of the model in {data_sheet})"
@@ -141,6 +142,13 @@ def resolve_model(entry: ModelEntry, data_sheet: Path) -> Model:
 
 def matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return sorted({file for pattern in patterns for file in folder.glob(pattern)})
+
+
+def code_files(folder: Path) -> list[Path]:
+    """The code of a model that would have its own run, where it is trusted; a script that merely lies there is none."""
+    configs = (folder / name for name in ("config.json", "tokenizer_config.json"))
+    asks = any(b'"auto_map"' in file.read_bytes() for file in configs if file.is_file())
+    return matching(folder, ("*.py",)) if asks else []
 
 
 def count_parameters(folder: Path) -> int:

@@ -142,7 +142,8 @@ def test_what_is_gone_from_the_cache_is_fetched_again_when_it_is_needed(workspac
     def refetch() -> list[str]:
         return [line.split(" at ")[0] for line in workspace.call(sys.executable, "-c", REFETCH).stdout.splitlines()]
 
-    workspace.environment = lambda given=workspace.environment(): given | {"PYTHONPATH": str(workspace.root)}
+    with_network = workspace.environment() | {"PYTHONPATH": str(workspace.root)}
+    workspace.environment = lambda: with_network
     shutil.rmtree(workspace.root.parent / "home" / "hub")
     assert refetch() == []
     for part in workspace.root.glob("results/parts/org-small-*/*.parquet"):
