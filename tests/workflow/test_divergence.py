@@ -56,7 +56,7 @@ def test_the_log_says_what_auto_chose(finished):
     logs = [path.read_text() for path in finished.root.glob("results/logs/evaluate/*/*.log")]
     assert len(logs) == 2
     for log in logs:
-        (line,) = (line for line in log.splitlines() if line.startswith("note: "))
+        (line,) = (line for line in log.splitlines() if line.startswith("note: device "))
         assert line.startswith("note: device auto: ")
         assert line.endswith(", dtype float32, placement twin")
 
