@@ -9,7 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from kbit.plan.hub import model_stamps, task_stamps
+from kbit.plan.hub import model_stamps, requests_stamps
 from kbit.plan.plan import plan_study, write_inputs
 from kbit.plan.resources import estimate_study
 from kbit.spec.errors import UserError

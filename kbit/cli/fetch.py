@@ -11,6 +11,7 @@ from kbit.plan.plan import Plan, check_runnable, plan_study
 from kbit.spec.errors import UserError
 
 Fetch = Callable[[Path, dict], str]
+LOGS = "results/logs/fetch_model/, results/logs/fetch_task/"
 
 
 def fetch_study(study: Path) -> None:
@@ -61,7 +62,14 @@ def refetch(plan: Plan) -> None:
 
     Snakemake sees the stamp alone; and where a stamp is missing it would make anew what exists already.
     """
+    first_time = 0
     for fetch, stamp, locator, made in hub_sources(plan):
         exists = [path.exists() for path in made]
-        if not all(exists) and (any(exists) or stamp.exists()) and not (stamp.exists() and is_cached(stamp)):
+        if all(exists) or (stamp.exists() and is_cached(stamp)):
+            continue
+        if stamp.exists() or any(exists):
             print(fetch(stamp, locator), flush=True)
+        else:
+            first_time += 1
+    if first_time:
+        print(f"{first_time} models and data sets are fetched from the hub first: {LOGS}", flush=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kbit.spec.models import Model
+from kbit.spec.requests import RequestsSpec
 from kbit.spec.tasks import Task
 from kbit.store.atomic import write_json_if_changed
 from kbit.store.paths import fetched_model_path, fetched_task_path, task_path
@@ -16,6 +17,11 @@ def model_stamps(model: Model) -> list[Path]:
 def task_stamps(task: Task) -> list[Path]:
     """The stamp of a task's hub data set; none for local data."""
     return [fetched_task_path(task.name, data_digest(task))] if task.entry.dataset else []
+
+
+def requests_stamps(spec: RequestsSpec) -> list[Path]:
+    """What must have been fetched before items are tokenized: the data, and the model that has the tokenizer."""
+    return [*task_stamps(spec.task), *model_stamps(spec.model)]
 
 
 def data_digest(task: Task) -> str:

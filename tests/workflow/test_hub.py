@@ -15,6 +15,7 @@ from workspace import MODELS, Workspace
 REPOSITORY = Path(__file__).parents[2]
 ITEMS = REPOSITORY / "tests/evaluation/datasets/piqa/validation.jsonl"
 CARD = b"---\nconfigs:\n- config_name: default\n  data_files:\n  - {split: validation, path: data/validation-*}\n---\n"
+NOWHERE = "8a1f0c9be37d52646e0b7c35d9f1a2481c6be973"
 REFETCH = "from kbit.cli.fetch import *; refetch(plan_study(Path('config/small.yaml')))"
 # Loaded by every Python process before anything else: only those that fetch may look at an address or connect.
 BLOCKED = """
@@ -138,6 +139,14 @@ def test_without_a_stamp_nothing_that_exists_is_made_anew(workspace):
     assert workspace.dry_run() == {}
 
 
+def test_a_stamp_that_is_made_anew_makes_nothing_else_anew(workspace):
+    jobs = workspace.run("small", "-n", "--forcerun", "fetch_model", "fetch_task").stdout
+    assert "fetch_model" in jobs
+    assert "fetch_task" in jobs
+    assert "build_requests" not in jobs
+    assert "evaluate" not in jobs
+
+
 def test_what_is_gone_from_the_cache_is_fetched_again_when_it_is_needed(workspace):
     def refetch() -> list[str]:
         return [line.split(" at ")[0] for line in workspace.call(sys.executable, "-c", REFETCH).stdout.splitlines()]
@@ -154,6 +163,20 @@ def test_what_is_gone_from_the_cache_is_fetched_again_when_it_is_needed(workspac
 
 def test_what_cannot_be_fetched_ends_a_run_in_one_line(workspace, hub):
     sheet = workspace.root / "config/models.yaml"
-    sheet.write_text(sheet.read_text().replace(hub.repositories[0].commit, "0" * 40))
+    sheet.write_text(sheet.read_text().replace(hub.repositories[0].commit, NOWHERE))
     (line,) = workspace.run(expect=2).stderr.splitlines()
-    assert line == f"kbit: model 'h': org/small has no revision '{'0' * 40}' on the hub (revision in its data sheet)"
+    assert line == f"kbit: model 'h': org/small has no revision '{NOWHERE}' on the hub (revision in its data sheet)"
+
+
+def test_fetch_goes_on_after_what_fails(workspace, hub):
+    sheet = yaml.safe_load((workspace.root / "config/models.yaml").read_text())["models"]
+    wrong = {**sheet[1], "name": "wrong", "revision": NOWHERE}
+    workspace.write_yaml("config/models.yaml", {"models": [sheet[0], wrong, sheet[1]]})
+    workspace.write_study(models=["*"])
+    done = workspace.kbit("fetch", "config/small.yaml", expect=2)
+    assert done.stdout == f"org/small at {hub.repositories[0].commit}: 5 files, 0.2 MB, as the hub says\n"
+    first, last = done.stderr.splitlines()
+    assert first.startswith("kbit: model 'wrong': org/small has no revision '8a1f")
+    assert last == "kbit: 1 of 2 could not be fetched (above); what was fetched stays"
+    workspace.write_study(models=["a"])
+    assert "names nothing on the hub" in workspace.kbit("fetch", "config/small.yaml").stdout

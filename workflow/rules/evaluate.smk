@@ -7,7 +7,8 @@ in    results/shards/{model}/{slice}.{key}.json     the cells under that key (wr
       results/journal/{model}/                      what earlier attempts finished
 out   results/parts/{model}/{slice}.{key}.parquet   one row per cell, columns in docs/rows.md
 
-The content of every input is in the key, so only a missing part is ever evaluated.
+The content of every input is in the key, so only a missing part is ever evaluated. TRUST is
+no parameter of the rule: another would make every part anew.
 """
 
 
@@ -26,4 +27,4 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).mem_mb * attempt,
         runtime=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).minutes * attempt,
     shell:
-        "kbit run-shard {input.shard:q} --part {output:q} --threads {threads} {TRUST} 2> {log:q}"
+        f"kbit run-shard {{input.shard:q}} --part {{output:q}} --threads {{threads}} {TRUST} 2> {{log:q}}"

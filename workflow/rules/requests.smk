@@ -6,16 +6,12 @@ out   results/requests/{task}.{digest}.parquet   token ids, items and task defin
 """
 
 
-def requests_stamps(task, digest):
-    """What must have been fetched before a task's items are tokenized: its data, and the model that has the tokenizer."""
-    spec = PLAN.requests[requests_path(task, digest)]
-    return [*task_stamps(spec.task), *model_stamps(spec.model)]
-
-
 rule build_requests:
     input:
         spec=ancient("results/requests/{task}.{digest}.json"),
-        fetched=lambda wildcards: ancient([str(path) for path in requests_stamps(**wildcards)]),
+        fetched=lambda wildcards: ancient(
+            [str(path) for path in requests_stamps(PLAN.requests[requests_path(**wildcards)])]
+        ),
     output:
         "results/requests/{task}.{digest}.parquet",
     log:
@@ -25,4 +21,4 @@ rule build_requests:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     shell:
-        "kbit build-requests {input.spec:q} --output {output:q} {TRUST} 2> {log:q}"
+        f"kbit build-requests {{input.spec:q}} --output {{output:q}} {TRUST} 2> {{log:q}}"
