@@ -1,7 +1,8 @@
 """Log-likelihoods of requests under a causal language model.
 
 Differs from lm-eval's own runner in speed, not in numbers (tests/evaluation/test_parity.py): logits are computed only
-where a continuation is predicted, and results leave the device once per batch.
+where a continuation is predicted, what the requests of an item have in common is read once, and results leave the
+device once per task, so that it never waits for the host between batches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -99,7 +100,7 @@ def collect(
     # The batches stand first: zip must not draw hidden states that belong to the next task.
     scored = [score_batch(engine, batch, states, observer) for batch, states in zip(batches, hidden, strict=False)]
     owners = np.concatenate([batch.owners for batch in batches])
-    values, misses = (np.concatenate(parts) for parts in zip(*scored, strict=True))
+    values, misses = torch.cat(scored, dim=1).cpu().numpy()
     return Scores(
         loglikelihoods=np.bincount(owners, weights=values, minlength=len(requests)),
         greedy=np.bincount(owners, weights=misses, minlength=len(requests)) == 0,
@@ -107,10 +108,8 @@ def collect(
     )
 
 
-def score_batch(
-    engine: "Engine", batch: Batch, hidden: torch.Tensor, observer: Observer | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Per token scored: its log-probability, and whether another token was more likely. Two float32 arrays [n].
+def score_batch(engine: "Engine", batch: Batch, hidden: torch.Tensor, observer: Observer | None) -> torch.Tensor:
+    """float32 [2, n], still on its device: of each token scored its log-probability, and 1 where another is more likely.
 
     hidden: [rows, length, width], what the engine makes of the batch.
     """
@@ -124,8 +123,7 @@ def score_batch(
         if observer is not None:
             observer.see(states, logprobs, targets)
         parts.append(score_tokens(logprobs, targets))
-    values, misses = torch.cat(parts, dim=1).cpu().numpy()
-    return values, misses
+    return torch.cat(parts, dim=1)
 
 
 def head_rows(device: torch.device, vocabulary: int) -> int:
