@@ -109,7 +109,7 @@ def collect(
 
 
 def score_batch(engine: "Engine", batch: Batch, hidden: torch.Tensor, observer: Observer | None) -> torch.Tensor:
-    """float32 [2, n], still on its device: of each token scored its log-probability, and 1 where another is more likely.
+    """float32 [2, n], still on its device: log-probability of each token scored, and 1 where another is more likely.
 
     hidden: [rows, length, width], what the engine makes of the batch.
     """
