@@ -8,7 +8,7 @@ ARGS ?=
 TORCH_PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: study smollm test lint models tasks test-browser lock clean help
+.PHONY: study smollm test lint models tasks test-browser test-gpu lock clean help
 
 # The stamp of .venv is a copy of the lock it was made from: a checkout that only touches the lock rebuilds nothing.
 STAMP := .venv/requirements.lock
@@ -45,6 +45,9 @@ smollm: $(STAMP) ## Run the study of a model that others trained (fetches 93 MB 
 
 test: $(STAMP) ## Run the tests: ARGS='tests/quant -k int'; KBIT_REQUIRE=browser,compiler,slurm forbids skips
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+test-gpu: $(STAMP) ## Run the tests that need an NVIDIA GPU
+	@KBIT_REQUIRE=gpu $(VENV_PYTHON) -m pytest tests/gpu $(ARGS)
 
 test-browser: $(STAMP) ## Open the reports in headless Chromium
 	@KBIT_REQUIRE=browser $(VENV_PYTHON) -m pytest tests/browser $(ARGS)

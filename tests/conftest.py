@@ -26,6 +26,7 @@ NEEDS: dict[str, list[tuple[str, ...]]] = {
     "browser": [("chromium", "chromium-browser", "google-chrome")],
     "compiler": [("g++", "c++", "clang++")],
     "slurm": [("slurmctld",), ("slurmd",), ("sbatch",), ("munged",)],
+    "gpu": [("nvidia-smi",)],
 }
 
 
