@@ -1,14 +1,10 @@
 """`kbit run`: check the study, then execute plain Snakemake on it and show how many cells are done."""
 
-import fcntl
-import os
 import re
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -19,6 +15,7 @@ from kbit.cli.verdict import print_verdict
 from kbit.plan.plan import Plan, check_runnable, plan_study
 from kbit.spec.errors import UserError
 from kbit.spec.hardware import hardware_of_profile
+from kbit.store.head import hold_results
 from kbit.store.paths import RESULTS, report_path, study_folder
 
 EXECUTES_NOTHING = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|unlock|lint|dag|rulegraph|summary|touch)")
@@ -37,7 +34,7 @@ def run_study(study: Path, profile: Path, arguments: list[str], trust_remote_cod
     if any(map(EXECUTES_NOTHING.fullmatch, arguments)):
         return subprocess.run(command, check=False).returncode
     check_runnable(plan)
-    with one_head() as earlier_died:
+    with hold_results() as earlier_died:
         if earlier_died:
             # Snakemake's own lock outlives a killed head; ours says that nobody holds it.
             subprocess.run([*command, "--unlock", "--quiet", "all"], check=False, capture_output=True)
@@ -61,28 +58,6 @@ def snakemake_command(study: Path, profile: Path, arguments: list[str], trust_re
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--profile", str(profile)]
     trust = ["trust_remote_code=true"] if trust_remote_code else []
     return [*command, "--config", f"study={study}", *trust, *arguments]
-
-
-@contextmanager
-def one_head() -> Iterator[bool]:
-    """Hold the results folder; yields whether an earlier `kbit run` died while it held it.
-
-    A second head would delete this one's Snakemake locks when it ends, so it is refused.
-    """
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with (RESULTS / ".kbit-run.lock").open("a+") as lock:
-        lock.seek(0)
-        holder = lock.read().strip()
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another `kbit run` holds {RESULTS}/ ({holder}); wait for it or stop it") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-        lock.flush()
-        yield bool(holder)
-        # Only a head that gets here has ended; the next one finds the name of one that died.
-        lock.truncate(0)
 
 
 def execute(plan: Plan, command: list[str]) -> int:

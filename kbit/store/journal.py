@@ -152,9 +152,11 @@ class JournalScan:
 
     def _read_new(self, path: Path) -> None:
         offset = self._offsets.get(path, 0)
-        if path.stat().st_size <= offset:
-            return
-        with path.open("rb") as lines:
+        try:
+            lines = path.open("rb")
+        except FileNotFoundError:
+            return  # compacted since it was listed: what it said stands in another
+        with lines:
             lines.seek(offset)
             for line in lines:
                 # Without its newline a line is still being written: it is read again next time.

@@ -1,0 +1,90 @@
+"""One head per results folder: who holds it, and holding it (docs/decisions/0003-one-head-and-its-locks.md)."""
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import IO
+
+from kbit.spec.errors import UserError
+from kbit.store.paths import RESULTS
+
+LOCK = RESULTS / ".kbit-run.lock"
+RUN = "kbit run"
+PATIENCE_SECONDS = 1.0
+"""Longer than `is_held` looks, so that whoever asks never gets in a run's way."""
+
+
+def read_holder() -> str:
+    """Who holds the results folder, or held it when it died; empty if the last one ended in peace."""
+    try:
+        return LOCK.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def is_held() -> bool:
+    """Whether some process, on whatever machine, holds the results folder now. Returns at once."""
+    try:
+        with LOCK.open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def hold_results(verb: str = RUN) -> Iterator[str]:
+    """Hold the results folder; yields who died while holding it, empty if nobody did. UserError if it is held.
+
+    A second head would delete the first one's Snakemake locks when it ends, so it is refused.
+    """
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("a+", encoding="utf-8") as lock:
+        take(lock)
+        earlier = read_holder()
+        write_holder(lock, f"`{verb}`, process {os.getpid()} on {socket.gethostname()} since {now()}")
+        try:
+            yield earlier
+        finally:
+            if verb != RUN:
+                write_holder(lock, earlier)
+        if verb == RUN:
+            # Only a head that gets here has ended; the next one finds the name of one that died.
+            write_holder(lock, "")
+
+
+def take(lock: IO[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                verb, _, who = read_holder().partition(", ")
+                raise UserError(
+                    f"another {verb or 'kbit'} holds {RESULTS}/ ({who or 'starting now'}); wait for it or stop it"
+                ) from None
+            time.sleep(PATIENCE_SECONDS / 20)
+        except OSError as error:
+            raise UserError(
+                f"{LOCK} cannot be locked ({error.strerror}): this file system has no flock; mount it with locks, or "
+                "keep results/ on one that has them"
+            ) from None
+        else:
+            return
+
+
+def write_holder(lock: IO[str], text: str) -> None:
+    lock.truncate(0)
+    lock.write(text)
+    lock.flush()
+
+
+def now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
