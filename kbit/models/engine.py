@@ -31,7 +31,11 @@ class Engine(Protocol):
     """Rows may be tries."""
 
     def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
-        """Within the block the model computes with weights under `spec`; see `kbit.models.quantized`."""
+        """Within the block the model computes with weights under `spec`, see `kbit.models.pristine`.
+
+        Outside of blocks it is pristine or refuses to run; under the 16-bit control it is pristine and runs.
+        A weight that `spec` cannot take (UnsupportedError) shows here or, if the engine streams, in the pass.
+        """
 
     def hidden_states(self, batches: Sequence[ModelInputs]) -> Iterator[Tensor]:
         """Of each batch in order: the last hidden states, after the final norm, [rows, length, width]."""

@@ -6,7 +6,7 @@ Every spec starts from the pristine values of the linear layers, and both they a
 * `twin`: both on the device; going from spec to spec moves nothing.
 * `host`: the device holds the weights once; the pristine linears wait in pinned host memory and cross over for each
   spec (60 GB in 3 s at 20 GB/s, against minutes of scoring).
-* `mapped`: host memory is too small for that as well; they are read again from memory-mapped safetensors.
+* `mapped`: host memory is too small for that as well; they are read again from the model's files, memory-mapped.
 * `streamed`: the devices cannot hold the weights even once. The layers pass through one device in turn, each quantized
   when it arrives, over the hidden states of all items.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_models import save_tiny_model
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -92,6 +93,17 @@ def test_two_layers_on_the_device_at_most(tiny, architecture):
     assert outside < 2 * layer
     run(engine, INT3)
     assert layer < engine.peak_weight_bytes <= 2 * layer
+
+
+def test_a_large_vocabulary_outweighs_two_layers(tmp_path):
+    """Stem and head are brought whole; neither is there together with the other, nor with a block."""
+    engine = stream(save_tiny_model("llama", tmp_path, vocab_size=2000))
+    run(engine, INT3)
+    layer = weight_bytes(engine, "model.layers.0.")
+    stem = weight_bytes(engine, "model.embed_tokens.")
+    head = weight_bytes(engine, "lm_head.") + weight_bytes(engine, "model.norm.")
+    assert stem > 2 * layer
+    assert engine.peak_weight_bytes == max(stem, head)
 
 
 class Census(TorchDispatchMode):
