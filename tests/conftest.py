@@ -25,7 +25,7 @@ os.environ.update(
 NEEDS: dict[str, list[tuple[str, ...]]] = {
     "browser": [("chromium", "chromium-browser", "google-chrome")],
     "compiler": [("g++", "c++", "clang++")],
-    "slurm": [("slurmctld",), ("slurmd",), ("sbatch",), ("munged",)],
+    "slurm": [("slurmctld",), ("slurmd",), ("sbatch",), ("munged",), ("slurmdbd",), ("mariadbd",)],
     "gpu": [("nvidia-smi",)],
 }
 

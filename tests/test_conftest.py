@@ -37,7 +37,7 @@ def test_present_need_gives_its_path(conftest, programs):
 
 
 def test_a_need_of_several_programs_misses_the_absent_ones(conftest, programs):
-    for present in ("slurmctld", "slurmd", "munged"):
+    for present in ("slurmctld", "slurmd", "munged", "slurmdbd", "mariadbd"):
         (programs / present).touch(mode=0o755)
     with pytest.raises(pytest.skip.Exception, match="needs slurm: sbatch not on the PATH"):
         conftest.find_need("slurm", required=set())

@@ -20,6 +20,8 @@ from kbit.spec.placement import Placement
 from kbit.store.paths import throughput_path
 from kbit.store.throughput import ThroughputTable, read_throughput
 
+SNAKEMAKE_MB = 400
+"""The two Snakemakes around a job on a cluster (its batch script and its step): 171 and 170 MB were seen."""
 GPU_JOB_THREADS = 4
 """Reading weights and preparing batches beside a GPU."""
 CPU_JOB_THREADS = 1
@@ -27,12 +29,23 @@ CPU_JOB_THREADS = 1
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Needs of one job; places (partition, account, GPU model) stand in the profile."""
+    """Needs of one job, by the names that Snakemake and its Slurm executor give them.
+
+    Places (partition, account) stand in the profile.
+    """
 
     threads: int
-    gpus: int
     mem_mb: int
-    minutes: int
+    runtime: int
+    """Minutes."""
+    gpu: int
+    """GPUs; 0 also where they are asked for by `gres`."""
+    gpu_model: str
+    """Empty: any."""
+    gres: str
+    """Empty: not asked for in this way."""
+    device: str
+    """What `kbit run-shard` is told: a job whose GPU the scheduler chose never computes on a CPU instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,12 @@ class Estimator:
     def resources(self, shard: Shard) -> Resources:
         """Resources of a shard's job."""
         cost = self.estimate(shard).cost
-        return Resources(job_threads(cost.gpus), cost.gpus, cost.mem_mb, cost.minutes)
+        return Resources(
+            threads=job_threads(cost.gpus),
+            mem_mb=cost.mem_mb + SNAKEMAKE_MB,
+            runtime=cost.minutes,
+            **gpu_resources(cost.gpus, self.hardware),
+        )
 
     def estimate(self, shard: Shard) -> Estimate:
         """The cost of what the shard would still evaluate."""
@@ -95,6 +113,18 @@ class Estimator:
         if self.bench is not None and placement.gpus and dtype != "float32":
             return benched_rates(model.parameters, token_budget, self.hardware, self.bench)
         return assumed_rates(dtype, token_budget, placement.gpus, self.hardware)
+
+
+def gpu_resources(gpus: int, hardware: Hardware) -> dict[str, int | str]:
+    """How a job asks for so many GPUs there, and which device it then uses."""
+    if hardware.gpu_request == "none":
+        return {"gpu": gpus, "gpu_model": "", "gres": "", "device": "auto"}
+    if not gpus:
+        return {"gpu": 0, "gpu_model": "", "gres": "", "device": "cpu"}
+    if hardware.gpu_request == "gpus":
+        return {"gpu": gpus, "gpu_model": hardware.gpu_model or "", "gres": "", "device": "cuda"}
+    gres = ":".join(["gpu", *filter(None, [hardware.gpu_model]), str(gpus)])
+    return {"gpu": 0, "gpu_model": "", "gres": gres, "device": "cuda"}
 
 
 def job_threads(gpus: int) -> int:

@@ -9,6 +9,7 @@ slice or path depends on them.
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import Field
@@ -35,6 +36,13 @@ class Hardware(Section):
     host_memory_gb: float = Field(default=128, gt=0, description="Host memory one job should ask for at most, GB.")
     read_gb_per_second: float = Field(
         default=1, gt=0, description="At which a job reads weights from the file system, others beside it, GB/s."
+    )
+    gpu_request: Literal["none", "gpus", "gres"] = Field(
+        default="none",
+        description="How a job gets its GPUs: none, it takes what it finds; gpus or gres, the scheduler's option.",
+    )
+    gpu_model: str | None = Field(
+        default=None, pattern=r"^\w[\w.]*$", description="The scheduler's name of the GPUs to ask for; null: any."
     )
 
     @property

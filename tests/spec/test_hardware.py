@@ -21,7 +21,9 @@ def test_defaults_are_one_card_of_80_gb():
         ({"max_gpus": "two"}, r"max_gpus: 'two': input should be a valid integer"),
         ({"max_gpus": -1}, r"max_gpus: -1: input should be greater than or equal to 0"),
         ({"gpu_memory_gb": 0}, r"gpu_memory_gb: 0: input should be greater than 0"),
-        ({"gpu_memory": 40}, r"gpu_memory: unknown key 'gpu_memory': accepted here are gpu_memory_gb, gpu_tflops, "),
+        ({"gpu_request": "--gpus"}, r"gpu_request: '--gpus': input should be 'none', 'gpus' or 'gres'"),
+        ({"gpu_model": "gpu:a100"}, r"gpu_model: 'gpu:a100': string should match pattern"),
+        ({"gpu_memory": 40}, r"gpu_memory: unknown key 'gpu_memory': accepted here are gpu_memory_gb, gpu_model, "),
     ],
 )
 def test_a_mistake_names_the_key_and_what_is_accepted(config, message):

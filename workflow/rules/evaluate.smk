@@ -23,8 +23,12 @@ rule evaluate:
         "results/logs/evaluate/{model}/{slice}.{key}.log",
     threads: lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).threads
     resources:
-        gpu=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).gpus,
         mem_mb=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).mem_mb * attempt,
-        runtime=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).minutes * attempt,
+        runtime=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).runtime * attempt,
+        gpu=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).gpu,
+        gpu_model=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).gpu_model,
+        gres=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).gres,
+        device=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).device,
     shell:
-        f"kbit run-shard {{input.shard:q}} --part {{output:q}} --threads {{threads}} {TRUST} 2> {{log:q}}"
+        f"kbit run-shard {{input.shard:q}} --part {{output:q}} --threads {{threads}}"
+        f" --device {{resources.device}} {TRUST} 2> {{log:q}}"
