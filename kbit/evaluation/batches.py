@@ -20,6 +20,8 @@ PADDING = 0
 """Any token will do: it stands to the right of all that is scored, and nothing attends to it."""
 MOST_PADDING = 0.05
 """Padding of a batch at most, as a share of its tokens."""
+LONGEST_TRIE = 8192
+"""Tokens of a trie at most. Its mask has length^2 values, 0.3 GB of float32 here; a longer text is a plain row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def prepare_batches(
 ) -> tuple[Batch, ...]:
     """The batches of a task; made once per process, for all cells of a model.
 
-    A row longer than the budget is cut, so that a smaller budget always asks for less memory.
+    A trie longer than the budget is cut in several, so that a smaller budget always asks for less memory.
     """
-    rows = make_rows(requests, cut_windows(requests, max_length), token_budget, shares_prefixes)
+    longest = min(token_budget, LONGEST_TRIE)
+    rows = make_rows(requests, cut_windows(requests, max_length), longest, shares_prefixes)
     return tuple(make_batch(packed, device) for packed in pack_rows(rows, token_budget))

@@ -88,3 +88,10 @@ def test_a_smaller_budget_cuts_long_tries():
     assert whole.inputs.tokens.shape == (1, 11)
     assert [batch.inputs.tokens.shape for batch in prepare_batches(requests, 64, 7, True, CPU)] == [(1, 7), (1, 7)]
     assert [batch.inputs.ends for batch in prepare_batches(requests, 64, 1, True, CPU)] == [None] * 8
+
+
+def test_texts_too_long_for_a_mask_are_plain_rows():
+    long = list(range(9000))
+    (batch,) = prepare_batches(requests_from([(long, [1]), (long, [2, 3])]), 10_000, 50_000, True, CPU)
+    assert batch.inputs.tokens.shape == (2, 9001)
+    assert batch.inputs.ends is None
