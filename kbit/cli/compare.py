@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from kbit.cli.terminal import open_console
 from kbit.plan.plan import Plan, plan_study
 from kbit.spec.cell import Cell
 from kbit.spec.errors import UserError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from kbit.scaling.compare_cells import Comparison, ScoredCell
 
 PARTS = ("model", "spec", "task")
-WIDTH = 140
 
 
 def compare(study: Path, first: str, second: str, as_json: bool) -> None:
@@ -111,9 +110,7 @@ def print_comparison(comparison: "Comparison") -> None:
         table.add_row("nats per item", *per_item, *difference_words(test.per_item), *likelihood_words(test))
         per_token = (f"{test.first:.4f}", f"{test.second:.4f}")
         table.add_row("nats per token", *per_token, *difference_words(test.per_token))
-    console = Console()
-    # A pipe has no width of its own; 80 columns would fold every number.
-    console = Console(width=console.width if console.is_terminal else WIDTH)
+    console = open_console()
     console.print(table)
     for line in explanations(comparison):
         console.print(line, highlight=False, soft_wrap=True)

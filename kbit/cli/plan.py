@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 
-from rich.console import Console
 from rich.table import Table
 
+from kbit.cli.terminal import open_console
 from kbit.plan.cost import Seconds
 from kbit.plan.plan import Plan
 from kbit.plan.resources import Estimate, Estimator
@@ -26,7 +26,7 @@ def print_plan(estimator: Estimator, as_json: bool) -> None:
         print(json.dumps(summary, indent=2))
         return
     plan = estimator.plan
-    console = Console()
+    console = open_console()
     console.print(counts_table(plan, summary))
     console.print(f"tasks: {', '.join(task.name for task in plan.study.tasks)}")
     if summary["total"]["gpu_hours"]:

@@ -1,14 +1,13 @@
 """The short verdict that ends a run: best k per family, with its interval."""
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
+from kbit.cli.terminal import open_console
 from kbit.plan.plan import Plan
 from kbit.store.paths import fits_path
 
 LAST_HEADING = "gap to runner-up"
-WIDTH = 140
 
 
 def print_verdict(plan: Plan) -> None:
@@ -21,6 +20,4 @@ def print_verdict(plan: Plan) -> None:
         table.add_column(heading, no_wrap=True, overflow="ellipsis" if heading == LAST_HEADING else "fold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    console = Console()
-    # A pipe has no width of its own; 80 columns would fold every number.
-    Console(width=console.width if console.is_terminal else WIDTH).print(table)
+    open_console().print(table)

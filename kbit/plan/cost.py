@@ -209,8 +209,9 @@ def host_mb(work: Work, placement: Placement, hardware: Hardware) -> int:
         case "twin":
             needed = 1e6 * HOST_MB + (1 if placement.gpus else 2) * work.weight_bytes
         case "host":
-            # Read, then pinned: never all of both, as the weights leave for the device in between.
-            needed = 1e6 * HOST_MB + 1.1 * work.weight_bytes
+            # Read, then pinned: never all of both, as the weights leave for the device in between. A job that finds
+            # less than the second keeps no copy (kbit/spec/placement.py).
+            needed = max(1e6 * HOST_MB + 1.1 * work.weight_bytes, HOST_BYTES + work.linear_bytes)
         case "mapped":
             needed = hardware.host_memory_bytes
         case "streamed":

@@ -128,6 +128,15 @@ def test_pristine_weights_in_host_memory_cross_once_per_spec():
     assert ten.mem_mb > 60_000
 
 
+def test_a_job_gets_the_host_memory_that_its_placement_looks_for():
+    """A card of 24 GB holds 6 billion parameters once; a host with less would have their linears read anew."""
+    small = Hardware(gpu_memory_gb=24)
+    planned = cost(6e9, hardware=small)
+    assert planned.placement == Placement("host", 1)
+    asked = Hardware(gpu_memory_gb=24, host_memory_gb=planned.mem_mb / 1000)
+    assert cost(6e9, hardware=asked).placement == Placement("host", 1)
+
+
 def test_streaming_moves_weights_and_states_beside_the_computing():
     """1,726 s of computing hide 352 s of reading: pinning the states' memory at 4 GB/s is all that is added.
 
