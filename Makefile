@@ -4,11 +4,12 @@ PYTHON ?= python3
 STUDY ?= tiny
 PROFILE ?= local
 ARGS ?=
+BENCH ?=
 # For pip when it installs torch alone, for example another index with torch's CPU build (see the README).
 TORCH_PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: study smollm test lint models tasks test-browser test-gpu lock clean help
+.PHONY: study smollm test lint models tasks test-browser test-gpu bench lock clean help
 
 # The stamp of .venv is a copy of the lock it was made from: a checkout that only touches the lock rebuilds nothing.
 STAMP := .venv/requirements.lock
@@ -51,6 +52,9 @@ test-gpu: $(STAMP) ## Run the tests that need an NVIDIA GPU
 
 test-browser: $(STAMP) ## Open the reports in headless Chromium
 	@KBIT_REQUIRE=browser $(VENV_PYTHON) -m pytest tests/browser $(ARGS)
+
+bench: $(STAMP) ## Run a bench, or list them: BENCH=evaluate_vs_lm_eval ARGS='--cli-calls 3'
+	@$(if $(BENCH),$(VENV_PYTHON) bench/$(BENCH).py $(ARGS),sed -n 's/^## /  /p' bench/README.md)
 
 lint: $(STAMP) ## Check style, import directions and rules
 	$(VENV_PYTHON) -m ruff check .

@@ -1,12 +1,12 @@
 """Speed of scoring on one GPU: real architectures, random weights; side by side with lm-eval's HFLM in one run.
 
-    python bench/evaluate_gpu.py                             (about 10 minutes on an H100)
+    python bench/evaluate_gpu.py                             (some 10 minutes on an H100)
     python bench/evaluate_gpu.py --device cpu --sizes tiny   (tries the bench, some seconds)
 
-Needs torch >= 2.11, numpy, transformers, pydantic and pyyaml, no hub. Where lm-eval can be imported its HFLM is run,
-else the same algorithm written plainly (harness.py); `other_side` says which. Of every size and task format
-(items.py): seconds per item, tokens per second, and utilisation. Targets on an H100: at 6.9 B, utilisation of 0.5
-on choice4 and last_word, and 3 times fewer seconds per item on choice4; exit code 1 if one is missed.
+Needs torch >= 2.11, numpy, transformers >= 5, pydantic and pyyaml; no hub. Where lm-eval can be imported its HFLM is
+run, else the same algorithm written plainly (harness.py); `other_side` says which. Of every size and task format
+(items.py): seconds per item, tokens per second, and utilisation. Targets on an H100: at 6.9 B, utilisation of 0.5 on
+choice4 and last_word, and 3 times fewer seconds per item on choice4; exit code 1 if one is missed.
 
 Utilisation is useful_flop (neox_on_device.py: block matrices per token, attention to what is not masked, head at scored
 positions; padding counts nothing) per second, over the rate of the largest of some square 16-bit products measured in
@@ -26,7 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import harmonic_mean, median
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # a checkout that is not installed
+NEEDED = "'torch>=2.11' numpy 'transformers>=5.0' pydantic pyyaml"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed
 
 try:
     import torch
@@ -40,10 +41,10 @@ try:
     from kbit.evaluation.windows import cut_windows
     from kbit.models.resident import Resident
     from kbit.models.tokenizer import load_tokenizer
-except ModuleNotFoundError as error:
-    sys.exit(f"bench/evaluate_gpu.py needs {error.name}, which is not installed: python -m pip install {error.name}")
+except ImportError as error:
+    sys.exit(f"bench/evaluate_gpu.py: {error}; it needs: python -m pip install {NEEDED}")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 TOKENIZER = {"name": "neox-32x2", "path": str(ROOT / "data/models/neox-32x2"), "hub_id": None, "revision": None}
 NOMINAL_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0}
 """Dense 16-bit rate by the maker, of the SXM cards."""
@@ -76,7 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=["1.4b", "6.9b"])
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--budgets", nargs="+", type=int, default=[8192, 16384, 32768], help="token budgets to try")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of one timed pass, about")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one timed pass, about")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
     parser.add_argument("--profile", action="store_true", help="print the kernels that choice4 spends its time in")
@@ -223,7 +224,7 @@ def print_kernels(size: str, model: torch.nn.Module, arguments: argparse.Namespa
     score(engine, requests, arguments.budgets[0])
     with torch.profiler.profile() as profile:
         score(engine, requests, arguments.budgets[0])
-    key = "self_cuda_time_total" if arguments.device == "cuda" else "self_cpu_time_total"
+    key = f"self_{'device' if arguments.device == 'cuda' else 'cpu'}_time_total"
     print(profile.key_averages().table(sort_by=key, row_limit=20, max_name_column_width=60))
 
 

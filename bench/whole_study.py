@@ -18,7 +18,7 @@ from kbit.models.quantized import quantized
 from kbit.spec.quant import QuantSpec
 from kbit.store.parts import part_rows, read_part
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_STUDY = ROOT / "config" / "tiny.yaml"
 GRID = {
     "data_types": ["int", "float", "dynamic", "quantile"],
