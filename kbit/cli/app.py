@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from kbit import __version__
 from kbit.spec.errors import UserError
 
-STUDY, RULES, EMBEDDED = "A study", "Called by rules", "Embedded models and tasks"
+STUDY, RESULTS, RULES, EMBEDDED = "A study", "A results folder", "Called by rules", "Embedded models and tasks"
 """Headings of `kbit --help`; every verb names one, as its `rich_help_panel`."""
 
 
@@ -21,7 +21,7 @@ class GroupedHelp(TyperGroup):
         """Write a section per heading; typer calls it."""
         verbs = [self.commands[name] for name in self.list_commands(ctx)]
         widest = max(len(verb.name) for verb in verbs)
-        for heading in (STUDY, RULES, EMBEDDED):
+        for heading in (STUDY, RESULTS, RULES, EMBEDDED):
             group = [verb for verb in verbs if verb.rich_help_panel == heading and not verb.hidden]
             with formatter.section(heading):
                 # Padded, so that the descriptions of all groups begin in one column.

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from kbit.evaluation.requests import Requests
 from kbit.spec.errors import UserError
+from kbit.spec.requests import REQUESTS_HEADER as HEADER
 from kbit.spec.requests import REQUESTS_VERSION
 from kbit.store.atomic import write_bytes
 
-HEADER = b"kbit_requests"
 SCHEMA = pa.schema(
     [
         pa.field("doc", pa.int32(), nullable=False),  # number of the document (item), from 0

@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kbit.plan.slices import slice_name
-from kbit.spec.cell import Cell
-from kbit.spec.digest import digest_json
+from kbit.spec.cell import Cell, shard_key
 from kbit.spec.models import Model
 from kbit.spec.requests import requests_digest
 from kbit.store.paths import part_path, requests_path, shard_path
@@ -25,8 +24,8 @@ class Shard:
 
     @cached_property
     def key(self) -> str:
-        """Digest of the cell ids, 12 hex digits: the same cells make the same key on any machine."""
-        return digest_json(sorted(cell.cell_id for cell in self.cells))[:12]
+        """Digest of the cells (`kbit.spec.cell.shard_key`)."""
+        return shard_key(cell.cell_id for cell in self.cells)
 
     @property
     def part(self) -> Path:

@@ -1,5 +1,6 @@
 """The cell: one model, one quantization spec, one task; one score, one row. And its identity."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kbit.spec.digest import digest_json, digest_text
@@ -26,6 +27,11 @@ class Cell:
 def cell_id(model_id: str, spec_identity: str, task_identity: str, dtype: str) -> str:
     """Model weights, stored bytes and member versions, task with data and limit, compute dtype, evaluation version."""
     return digest_text("\n".join([model_id, spec_identity, task_identity, dtype, str(EVALUATION_VERSION)]))[:32]
+
+
+def shard_key(cell_ids: Iterable[str]) -> str:
+    """Digest of the cells of a shard, 12 hex digits: the same cells make the same key on any machine."""
+    return digest_json(sorted(cell_ids))[:12]
 
 
 def spec_identity(spec: QuantSpec) -> str:

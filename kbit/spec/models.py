@@ -90,7 +90,7 @@ class Model:
     @cached_property
     def slug(self) -> str:
         """Folder name of the model's parts and journals: a function of its identity, never of its name."""
-        return re.sub(r"[^a-z0-9.]+", "-", self.model_id.lower()).strip("-")
+        return model_slug(self.model_id)
 
     def locator(self) -> dict[str, object]:
         """Where a job finds the weights, and how to name the model in messages."""
@@ -103,6 +103,11 @@ class Model:
             # Absent, not null, for other models: their files in results/ stay as they are.
             **({"gguf_file": self.gguf_file} if self.gguf_file else {}),
         }
+
+
+def model_slug(model_id: str) -> str:
+    """The folder name of a model's results."""
+    return re.sub(r"[^a-z0-9.]+", "-", model_id.lower()).strip("-")
 
 
 def resolve_model(entry: ModelEntry, data_sheet: Path) -> Model:

@@ -8,6 +8,8 @@ from kbit.spec.tasks import Task
 
 REQUESTS_VERSION = 1
 """Raised when the layout of a requests file or the way it is built changes; scores are unaffected by it."""
+REQUESTS_HEADER = b"kbit_requests"
+"""Key of a requests file's metadata: what it holds, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +36,9 @@ class RequestsSpec:
 
 def requests_digest(task: Task, model: Model) -> str:
     """12 hex digits over the items, the tokenizer and the layout."""
-    return digest_json([task.items_identity, model.tokenizer_id, REQUESTS_VERSION])[:12]
+    return digest_requests(task.items_identity, model.tokenizer_id, REQUESTS_VERSION)
+
+
+def digest_requests(items_identity: str, tokenizer_id: str, version: int) -> str:
+    """The digest in the name of a requests file, which its header states in these three parts."""
+    return digest_json([items_identity, tokenizer_id, version])[:12]

@@ -38,6 +38,11 @@ def is_held() -> bool:
     return False
 
 
+def run_is_alive() -> bool:
+    """Whether a `kbit run` holds the results folder now."""
+    return is_held() and read_holder().startswith(f"`{RUN}`")
+
+
 @contextmanager
 def hold_results(verb: str = RUN) -> Iterator[str]:
     """Hold the results folder; yields who died while holding it, empty if nobody did. UserError if it is held.

@@ -17,6 +17,11 @@ def journal_folder(model: str) -> Path:
     return RESULTS / "journal" / model
 
 
+def shard_log_path(model: str, slice_name: str, key: str) -> Path:
+    """What the last attempt at a shard wrote to standard error (workflow/rules/evaluate.smk)."""
+    return RESULTS / "logs" / "evaluate" / model / f"{slice_name}.{key}.log"
+
+
 def locator_path(model: str) -> Path:
     """Where a job finds the model's weights: the one file of a model that may change."""
     return RESULTS / "models" / f"{model}.json"

@@ -50,6 +50,13 @@ class ShardFile:
 
 def read_shard(path: Path) -> ShardFile:
     """UserError for a missing or damaged file, options that are not built, or cells of another release."""
+    shard = load_shard(path)
+    check_cells(shard, path)
+    return shard
+
+
+def load_shard(path: Path) -> ShardFile:
+    """What a file says, whether or not this release can evaluate it. UserError for a missing or damaged one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -60,15 +67,13 @@ def read_shard(path: Path) -> ShardFile:
     if version != SHARD_VERSION:
         raise unusable(path, f"is of shard version {version!r}, this release reads {SHARD_VERSION}")
     try:
-        shard = parse_shard(content)
+        return parse_shard(content)
     except (KeyError, TypeError) as error:
         raise unusable(path, f"lacks or misstates {error}") from None
     except ValidationError as error:
         raise unusable(
             path, f"holds a spec this release does not know ({error.errors(include_url=False)[0]['msg']})"
         ) from None
-    check_cells(shard, path)
-    return shard
 
 
 def parse_shard(content: dict) -> ShardFile:

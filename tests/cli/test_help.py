@@ -4,7 +4,7 @@ import pytest
 from typer.main import get_command
 
 from kbit.cli import main
-from kbit.cli.app import EMBEDDED, RULES, STUDY, app
+from kbit.cli.app import EMBEDDED, RESULTS, RULES, STUDY, app
 
 VERBS = get_command(app).commands
 
@@ -19,7 +19,7 @@ def help_of(monkeypatch, capsys, *arguments: str) -> str:
 
 def test_every_verb_is_listed_under_a_heading(monkeypatch, capsys):
     printed = help_of(monkeypatch, capsys, "--help")
-    places = [printed.index(f"\n{heading}:\n") for heading in (STUDY, RULES, EMBEDDED)]
+    places = [printed.index(f"\n{heading}:\n") for heading in (STUDY, RESULTS, RULES, EMBEDDED)]
     assert places == sorted(places)
     listed = {line.split()[0] for line in printed[places[0] :].splitlines() if line.startswith("  ")}
     assert listed == set(VERBS)

@@ -1,0 +1,28 @@
+"""Cells that were open when their writer died, and files that dead writers left."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kbit.store.paths import journal_folder
+from kbit.upkeep import inventory
+from kbit.upkeep.finding import Finding
+from kbit.upkeep.tracks import read_track
+from kbit.upkeep.verify.leftovers import leftovers
+
+
+def check(_named: Sequence[Path]) -> Iterator[Finding]:
+    tracks = {model: read_track(journal_folder(model), None) for model in inventory.model_folders()}
+    running = sum(len(track.running) for track in tracks.values())
+    interrupted = {model: len(track.opened - track.running) for model, track in tracks.items()}
+    if running:
+        yield Finding("ok", f"{running} cells are being evaluated")
+    if cells := sum(interrupted.values()):
+        models = ", ".join(model for model, count in interrupted.items() if count)
+        yield Finding(
+            "note",
+            f"{cells} cells were open when their job ended ({models}); the next job of their shard evaluates them last",
+        )
+    else:
+        yield Finding("ok", f"journals of {len(tracks)} models; no cell was left open by a job that died")
+    if left := leftovers():
+        yield Finding("note", f"{len(left)} temporary files of writers that died: `kbit prune` lists them")

@@ -1,0 +1,29 @@
+"""Slurm jobs that an earlier head left behind: they go on, and nobody waits for them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kbit.upkeep.finding import Finding
+from kbit.upkeep.slurm import read_queue
+
+JOBS_SHOWN = 20
+
+
+def check(_named: Sequence[Path]) -> Iterator[Finding]:
+    queue = read_queue()
+    if queue.silence:
+        yield Finding("note", f"runs in this folder used Slurm, whose queue is unknown: {queue.silence}")
+        return
+    if cared := len(queue.jobs) - len(queue.orphans):
+        yield Finding("ok", f"{cared} Slurm jobs of the run that is at work")
+    for job in queue.orphans[:JOBS_SHOWN]:
+        yield Finding(
+            "problem",
+            f"Slurm job {job.id} ({job.comment or 'no comment'}) has lost its head: {job.state.lower()}, {job.elapsed}",
+            f"wait for it (its cells are kept), or: scancel {job.id}",
+        )
+    for run in dict.fromkeys(job.run for job in queue.orphans):
+        count = sum(job.run == run for job in queue.orphans)
+        yield Finding(
+            "problem", f"{count} Slurm jobs of the lost head {run}", f"all of them at once: scancel --name {run}"
+        )

@@ -1,0 +1,37 @@
+"""The studies in config/ and those named: can they be planned, and is all they take from the hub identified?"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kbit.plan.plan import plan_study
+from kbit.spec.errors import UserError
+from kbit.upkeep.finding import Finding
+from kbit.upkeep.studies import CONFIG, find_studies
+
+
+def check(named: Sequence[Path]) -> Iterator[Finding]:
+    try:
+        found = find_studies()
+    except UserError as error:
+        yield Finding("problem", str(error), "mend it, or take it out of config/")
+        found = []
+    chosen = {path.resolve() for path in named}
+    paths = {path.resolve(): path for path in (*found, *named)}
+    if not paths:
+        yield Finding("note", f"no study in {CONFIG}/, and none named")
+    for resolved, path in paths.items():
+        try:
+            plan = plan_study(path)
+        except UserError as error:
+            # One that lies there need not be one that is run.
+            yield Finding("problem" if resolved in chosen else "note", f"{path} cannot be planned: {error}")
+            continue
+        if plan.unpinned:
+            yield Finding(
+                "problem" if resolved in chosen else "note",
+                f"{path}: {len(plan.unpinned)} models and tasks of the hub have no revision, so nothing is run "
+                f"({', '.join(plan.unpinned[:5])}{', ...' if len(plan.unpinned) > 5 else ''})",
+                "kbit pin, with each of the study's models_files and tasks_files",
+            )
+        else:
+            yield Finding("ok", f"{path}: {len(plan.cells):,} cells of {len(plan.study.models)} models")

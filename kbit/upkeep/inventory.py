@@ -1,0 +1,43 @@
+"""What lies in a results folder, kind by kind. Every listing is sorted; a folder that is not there is empty."""
+
+from pathlib import Path
+
+from kbit.store.paths import RESULTS
+
+
+def model_folders() -> list[str]:
+    """Slugs of the models that have parts or journals."""
+    folders = [*(RESULTS / "parts").glob("*/"), *(RESULTS / "journal").glob("*/")]
+    return sorted({folder.name for folder in folders})
+
+
+def parts(model: str = "*") -> list[Path]:
+    return sorted((RESULTS / "parts").glob(f"{model}/[!.]*.parquet"))
+
+
+def journals(model: str = "*") -> list[Path]:
+    return sorted((RESULTS / "journal").glob(f"{model}/[!.]*.jsonl"))
+
+
+def shard_files() -> list[Path]:
+    return sorted((RESULTS / "shards").glob("*/[!.]*.json"))
+
+
+def requests_files() -> list[Path]:
+    """Requests and the specs they are built from."""
+    folder = RESULTS / "requests"
+    return sorted([*folder.glob("[!.]*.parquet"), *folder.glob("[!.]*.json")])
+
+
+def hub_files() -> list[Path]:
+    """Which models and data sets there are, and the stamps of those fetched from the hub."""
+    return sorted([*(RESULTS / "models").glob("[!.]*.json"), *(RESULTS / "tasks").glob("[!.]*.json")])
+
+
+def study_folders() -> list[Path]:
+    return sorted(folder for folder in (RESULTS / "studies").glob("*") if folder.is_dir())
+
+
+def temporaries() -> list[Path]:
+    """What is being written, or was when its writer died."""
+    return sorted(path for path in RESULTS.rglob(".*.tmp") if path.is_file())

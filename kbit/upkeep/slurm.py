@@ -1,0 +1,112 @@
+"""Jobs of this results folder in Slurm's queue: told by the name that their head gave them.
+
+The executor of Snakemake for Slurm gives all jobs of a head one name, the head's run id, which stands in the head's
+log; rule and wildcards stand in a job's comment. Nothing here waits: `squeue` that does not answer is no answer.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kbit.store.head import run_is_alive
+from kbit.store.paths import RESULTS
+
+RUN_ID = re.compile(rb"SLURM run ID: ([A-Za-z0-9_-]+)")
+HEAD_BYTES = 1 << 17
+"""Of a log that are searched: the id is written before the first job."""
+MOST_RUNS = 50
+"""Heads that are asked for, the latest."""
+QUEUE_SECONDS = 10
+FORMAT = "%i|%T|%M|%j|%r|%k"
+ACTIVE = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One line of squeue."""
+
+    id: str
+    state: str
+    elapsed: str
+    run: str
+    """The run id of its head."""
+    reason: str
+    """Why it is pending."""
+    comment: str
+    """rule_<rule>_wildcards_<values, joined by underscores>."""
+
+    @property
+    def runs(self) -> bool:
+        return self.state in ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What squeue said."""
+
+    jobs: Sequence[Job] = ()
+    silence: str = ""
+    """Why it said nothing; empty if it did, or if no head ever used Slurm."""
+    current: str = ""
+    """Run id of the head that is alive, if it uses Slurm."""
+
+    @property
+    def orphans(self) -> list[Job]:
+        """Jobs whose head is gone."""
+        return [job for job in self.jobs if job.run != self.current]
+
+
+def read_queue() -> Queue:
+    """The jobs that heads of this results folder have in Slurm's queue."""
+    runs = run_ids([*kbit_logs(), *Path(".snakemake/log").glob("*.log")])
+    if not runs:
+        return Queue()
+    current = next(iter(run_ids(kbit_logs()[:1])), "") if run_is_alive() else ""
+    if shutil.which("squeue") is None:
+        return Queue(silence="squeue is not on the PATH of this machine", current=current)
+    command = ["squeue", "--noheader", f"--name={','.join(runs)}", f"--format={FORMAT}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=QUEUE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return Queue(silence=f"squeue did not answer in {QUEUE_SECONDS} seconds", current=current)
+    if done.returncode != 0:
+        return Queue(silence=f"squeue: {' '.join(done.stderr.split()) or done.returncode}", current=current)
+    return Queue(parse_queue(done.stdout), current=current)
+
+
+def kbit_logs() -> list[Path]:
+    """Logs of heads that `kbit run` started, the latest first."""
+    return sorted((RESULTS / "studies").glob("*/logs/*.log"), key=modified, reverse=True)
+
+
+def parse_queue(text: str) -> list[Job]:
+    return [Job(*line.split("|", 5)) for line in text.splitlines() if line.count("|") >= 5]
+
+
+def run_ids(logs: Iterable[Path]) -> list[str]:
+    """Run ids of the heads that used Slurm, the latest first."""
+    found: dict[str, None] = {}
+    for log in sorted(logs, key=modified, reverse=True):
+        if len(found) == MOST_RUNS:
+            break
+        if match := RUN_ID.search(beginning(log)):
+            found[match[1].decode("ascii")] = None
+    return list(found)
+
+
+def beginning(log: Path) -> bytes:
+    try:
+        with log.open("rb") as stream:
+            return stream.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
