@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kbit.plan.plan import plan_study
-from kbit.upkeep.status import ModelStatus, StudyStatus, study_status
+from kbit.upkeep.status import COUNTED, ModelStatus, StudyStatus, study_status
 
 ERRORS_SHOWN = 5
-COUNTS = ("cells", "done", "running", "queued", "failed", "to_do")
 
 
 def print_status(study: Path, as_json: bool) -> None:
@@ -34,14 +33,14 @@ def print_status(study: Path, as_json: bool) -> None:
 def table_of(study: Path, status: StudyStatus) -> Table:
     table = Table(title=str(study), title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
     table.add_column("model", overflow="ellipsis", no_wrap=True)
-    for heading in (*(name.replace("_", " ") for name in COUNTS), "cells/s", "left"):
+    for heading in (*(name.replace("_", " ") for name in COUNTED), "cells/s", "left"):
         # Names may be cut on a narrow terminal, numbers never.
         table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
     models = list(status.models)
     for model in [*models, status.total()] if len(models) > 1 else models:
         rate = f"{model.cells_per_second:.2g}" if model.cells_per_second else ""
         table.add_row(
-            model.model, *(f"{getattr(model, name):,}" for name in COUNTS), rate, duration(model.seconds_left)
+            model.model, *(f"{getattr(model, name):,}" for name in COUNTED), rate, duration(model.seconds_left)
         )
     return table
 
@@ -100,7 +99,7 @@ def summarize(status: StudyStatus) -> dict[str, object]:
 def counts(model: ModelStatus) -> dict[str, object]:
     return {
         "model": model.model,
-        **{name: getattr(model, name) for name in COUNTS},
+        **{name: getattr(model, name) for name in COUNTED},
         "statuses": dict(sorted(model.statuses.items())),
         "cells_per_second": model.cells_per_second,
         "seconds_left": model.seconds_left,

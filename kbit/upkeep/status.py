@@ -1,7 +1,7 @@
 """How far a study is: from its parts, the journals, the logs, who holds the folder, and Slurm's queue. Never waits."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from kbit.store.paths import journal_folder, shard_log_path
 from kbit.upkeep.slurm import Job, Queue, read_queue
 from kbit.upkeep.tracks import Failure, Track, read_track
 
+COUNTED = ("cells", "done", "running", "queued", "failed", "to_do")
+"""A model's cells, and what they are: the others add up to the first."""
 JOB_ERRORS = 20
 """Logs that are looked into."""
 LOG_BYTES = 4096
@@ -78,7 +80,7 @@ class StudyStatus:
         """All models in one."""
         total = ModelStatus("all")
         for model in self.models:
-            for name in ("cells", "done", "running", "queued", "failed", "to_do", "cells_per_second"):
+            for name in (*COUNTED, "cells_per_second"):
                 setattr(total, name, getattr(total, name) + getattr(model, name))
             total.statuses.update(model.statuses)
             total.failures.extend(model.failures)
@@ -88,87 +90,80 @@ class StudyStatus:
 
 def study_status(plan: Plan) -> StudyStatus:
     """Where a study stands now."""
-    queue, alive = read_queue(), run_is_alive()
+    queue, head_is_alive = read_queue(), run_is_alive()
     jobs = match_jobs(plan, queue.jobs)
-    by_model: dict[Model, list[Shard]] = {}
-    for shard in plan.shards:
-        by_model.setdefault(shard.model, []).append(shard)
-    tracks = {model: model_track(model, shards, jobs, queue) for model, shards in by_model.items()}
-    at_work = {(model.slug, writer.shard) for model, track in tracks.items() for writer in track.writers}
-    queued = {
-        shard for shard in plan.shards if alive or shard in jobs or (shard.model.slug, shard_name(shard)) in at_work
-    }
-    models = [model_status(model, shards, tracks[model], queued) for model, shards in by_model.items()]
-    ended = (
-        shard for shard in plan.shards if (shard.model.slug, shard_name(shard)) not in at_work and shard not in jobs
-    )
-    errors = job_errors(ended)
+    models = {model: ModelStatus(model.name) for model in dict.fromkeys(shard.model for shard in plan.shards)}
+    without_part = [shard for shard in plan.shards if not count_part(models[shard.model], shard)]
+    # Journals are left unread where every shard has its part.
+    tracks = {shard.model: model_track(shard.model, jobs, queue) for shard in without_part}
+    at_work = {(model, writer.shard) for model, track in tracks.items() for writer in track.writers}
+    ended = []
+    for shard in without_part:
+        has_job = shard in jobs or (shard.model, shard_name(shard)) in at_work
+        count_missing(models[shard.model], shard, tracks[shard.model], has_job or head_is_alive)
+        if not has_job:
+            ended.append(shard)
+    for model, track in tracks.items():
+        models[model].cells_per_second = sum(writer.rate for writer in track.writers)
     named = [(f"{shard.model.name}/{shard_name(shard)}", job) for shard, job in jobs.items()]
-    return StudyStatus(models, read_holder(), alive, queue, named, errors)
+    return StudyStatus(list(models.values()), read_holder(), head_is_alive, queue, named, job_errors(ended))
 
 
 def match_jobs(plan: Plan, jobs: Iterable[Job]) -> dict[Shard, Job]:
     """Shards that stand in Slurm's queue; the comment names model, slice and key."""
     by_comment = {job.comment: job for job in jobs}
-    comments = {
-        shard: f"rule_evaluate_wildcards_{shard.model.slug}_{shard.slice_name}_{shard.key}" for shard in plan.shards
-    }
+    comments = {shard: "_".join(["rule_evaluate_wildcards", *names_of(shard)]) for shard in plan.shards}
     return {shard: by_comment[comment] for shard, comment in comments.items() if comment in by_comment}
+
+
+def names_of(shard: Shard) -> tuple[str, str, str]:
+    """Model, slice and key, as in every path of a shard."""
+    return shard.model.slug, shard.slice_name, shard.key
 
 
 def shard_name(shard: Shard) -> str:
     return f"{shard.slice_name}.{shard.key}"
 
 
-def model_track(model: Model, shards: Sequence[Shard], jobs: Mapping[Shard, Job], queue: Queue) -> Track:
-    """What the model's journals say; they are left unread where every shard has its part."""
-    if all(shard.part.exists() for shard in shards):
-        return Track()
-    running = frozenset(shard_name(shard) for shard in shards if shard in jobs and jobs[shard].runs)
+def model_track(model: Model, jobs: Mapping[Shard, Job], queue: Queue) -> Track:
+    """What the model's journals say."""
+    running = frozenset(shard_name(shard) for shard, job in jobs.items() if shard.model == model and job.runs)
     was_asked = not queue.silence and (queue.jobs or queue.current)
     return read_track(journal_folder(model.slug), running if was_asked else None)
 
 
-def model_status(model: Model, shards: Sequence[Shard], track: Track, queued: Collection[Shard]) -> ModelStatus:
-    status = ModelStatus(model.name, cells_per_second=sum(writer.rate for writer in track.writers))
-    failures = {failure.cell_id: failure for failure in track.failures()}
-    for shard in shards:
-        status.cells += len(shard.cells)
-        if not (shard.part.exists() and count_part(status, shard.part)):
-            count_missing(status, [cell.cell_id for cell in shard.cells], track, failures, shard in queued)
-    return status
-
-
-def count_part(status: ModelStatus, part: Path) -> bool:
-    """Count the cells of a shard that has its part; False if it cannot be read."""
+def count_part(status: ModelStatus, shard: Shard) -> bool:
+    """Count the cells of a shard by its part; False, and none counted, if there is none that can be read."""
+    if not shard.part.exists():
+        return False
     from kbit.store.parts import read_part  # brings polars
 
     try:
-        frame = read_part(part, ["cell_id", "task", "spec", "status", "error", "started_at", "host"])
+        frame = read_part(shard.part, ["status", "cell_id", "task", "spec", "error", "started_at", "host"])
     except UserError as error:
         status.damaged.append(str(error))
         return False
-    failed = frame.filter(frame["status"] == "failed").select("cell_id", "task", "spec", "error", "started_at", "host")
+    failed = frame.filter(frame["status"] == "failed").drop("status")
     status.failures += [Failure(*(value or "" for value in row)) for row in failed.rows()]
+    status.cells += len(frame)
     status.failed += len(failed)
     status.done += len(frame) - len(failed)
     status.statuses.update(value for value in frame["status"] if value != "failed")
     return True
 
 
-def count_missing(
-    status: ModelStatus, cells: Collection[str], track: Track, failures: Mapping[str, Failure], is_queued: bool
-) -> None:
+def count_missing(status: ModelStatus, shard: Shard, track: Track, is_queued: bool) -> None:
     """Count the cells of a shard without a part, by what the journals say."""
-    for cell in cells:
-        if cell in track.finished:
+    status.cells += len(shard.cells)
+    for cell_id in (cell.cell_id for cell in shard.cells):
+        if cell_id in track.finished:
             status.done += 1
-            status.statuses[track.finished[cell]] += 1
-        elif cell in track.running:
+            status.statuses[track.finished[cell_id]] += 1
+        elif cell_id in track.running:
             status.running += 1
-        elif cell in failures:
+        elif cell_id in track.failed:
             status.failed += 1
-            status.failures.append(failures[cell])
+            status.failures.append(track.failure(cell_id))
         elif is_queued:
             status.queued += 1
         else:
@@ -176,19 +171,14 @@ def count_missing(
 
 
 def job_errors(shards: Iterable[Shard]) -> list[JobError]:
-    """What jobs without a part said last, the latest first."""
-    logs = []
-    for shard in shards:
-        log = shard_log_path(shard.model.slug, shard.slice_name, shard.key)
-        if not shard.part.exists() and log.exists():
-            logs.append((log.stat().st_mtime, shard, log))
-    logs.sort(key=lambda found: found[0], reverse=True)
+    """What jobs that have ended without a part said last, the latest first."""
+    found = [(log, shard) for shard in shards if (log := shard_log_path(*names_of(shard))).exists()]
+    found.sort(key=lambda pair: pair[0].stat().st_mtime, reverse=True)
     errors = []
-    for modified, shard, log in logs[:JOB_ERRORS]:
-        lines = tail(log)
-        if lines:
+    for log, shard in found[:JOB_ERRORS]:
+        if lines := tail(log):
             said = next((line for line in reversed(lines) if line.startswith("kbit: ")), lines[-1])
-            at = datetime.fromtimestamp(modified, UTC)
+            at = datetime.fromtimestamp(log.stat().st_mtime, UTC)
             errors.append(JobError(f"{shard.model.name}/{shard_name(shard)}", str(log), said, at))
     return errors
 

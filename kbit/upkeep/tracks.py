@@ -51,14 +51,10 @@ class Track:
     """Those of them that a living writer has begun."""
     writers: list[Writer] = field(default_factory=list)
 
-    def failures(self) -> list[Failure]:
-        """The failed rows, parsed; the latest last."""
-        found = []
-        for cell_id, event in self.failed.items():
-            row = json.loads(event.text)["row"]
-            texts = [str(row.get(name) or "") for name in ("task", "spec", "error", "started_at", "host")]
-            found.append(Failure(cell_id, *texts))
-        return sorted(found, key=lambda failure: failure.started_at)
+    def failure(self, cell_id: str) -> Failure:
+        """The failed row of a cell, parsed."""
+        row = json.loads(self.failed[cell_id].text)["row"]
+        return Failure(cell_id, *(str(row.get(name) or "") for name in ("task", "spec", "error", "started_at", "host")))
 
 
 def read_track(folder: Path, running_shards: frozenset[str] | None) -> Track:

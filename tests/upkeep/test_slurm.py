@@ -1,0 +1,90 @@
+"""Slurm's queue as this results folder sees it. The program is a script here; tests/slurm asks a real one."""
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from kbit.store.head import hold_results
+from kbit.upkeep import slurm
+from kbit.upkeep.slurm import Job, read_queue
+
+OLD_RUN, NEW_RUN = "4bd0a7cd-2e9a-4c1f-a5b5-6e1c6a0d1f11", "a_prefix_4bd0a7cd-2e9a-4c1f-a5b5-6e1c6a0d1f22"
+
+
+def write_log(path: str, run: str, age: float) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(f"host: n1\nBuilding DAG of jobs...\nSLURM run ID: {run}\n")
+    os.utime(path, (time.time() - age, time.time() - age))
+
+
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """Puts a squeue on the PATH: the body of a shell script."""
+
+    def write(body: str) -> None:
+        program = tmp_path / "bin" / "squeue"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    write_log("results/studies/small/logs/20260101T000000.log", OLD_RUN, age=500)
+    write_log(".snakemake/log/2026-01-02.snakemake.log", NEW_RUN, age=100)
+    return write
+
+
+def test_jobs_are_asked_for_by_the_run_ids_in_the_logs(squeue):
+    squeue(f"""echo "$@" >&2
+cat <<END
+7|RUNNING|1:02|{OLD_RUN}|None|rule_evaluate_wildcards_m_all_0123456789ab
+8|PENDING|0:00|{NEW_RUN}|Resources|rule_build_requests_wildcards_t_0123456789ab
+END
+[ "$2" = --name={NEW_RUN},{OLD_RUN} ]""")
+    queue = read_queue()
+    assert queue.silence == ""
+    assert queue.jobs == [
+        Job("7", "RUNNING", "1:02", OLD_RUN, "None", "rule_evaluate_wildcards_m_all_0123456789ab"),
+        Job("8", "PENDING", "0:00", NEW_RUN, "Resources", "rule_build_requests_wildcards_t_0123456789ab"),
+    ]
+    assert [job.runs for job in queue.jobs] == [True, False]
+    assert queue.orphans == queue.jobs
+
+
+def test_jobs_of_the_run_at_work_are_no_orphans(squeue):
+    write_log("results/studies/small/logs/20260103T000000.log", NEW_RUN, age=10)
+    squeue(f"echo '7|RUNNING|1:02|{OLD_RUN}|None|c'; echo '8|RUNNING|0:10|{NEW_RUN}|None|c'")
+    with hold_results():
+        assert [job.id for job in read_queue().orphans] == ["7"]
+    with hold_results("kbit prune"):
+        assert [job.id for job in read_queue().orphans] == ["7", "8"]
+
+
+def test_a_run_elsewhere_than_on_slurm_owns_no_job(squeue):
+    log = Path("results/studies/small/logs/20260103T000000.log")
+    log.write_text("Building DAG of jobs...\n")
+    squeue(f"echo '7|RUNNING|1:02|{OLD_RUN}|None|c'")
+    with hold_results():
+        assert [job.id for job in read_queue().orphans] == ["7"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_where_slurm_was_never_used_it_is_not_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    queue = read_queue()
+    assert (queue.jobs, queue.silence) == ((), "")
+
+
+def test_a_squeue_that_is_missing_fails_or_hangs_is_no_answer(squeue, monkeypatch, tmp_path):
+    squeue("echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
+    assert read_queue().silence == "squeue: slurm_load_jobs error: Unable to contact slurm controller"
+    monkeypatch.setattr(slurm, "QUEUE_SECONDS", 0.2)
+    squeue("exec sleep 20")
+    began = time.monotonic()
+    assert read_queue().silence == "squeue did not answer in 0.2 seconds"
+    assert time.monotonic() - began < 5
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    assert read_queue().silence == "squeue is not on the PATH of this machine"
