@@ -35,6 +35,8 @@ from kbit.models.tokenizer import load_tokenizer
 
 MODELS = {"small": "neox-32x2", "large": "neox-160x4"}
 STUDY_TARGETS = {"small": 15.0, "large": 5.0}
+ITEMS = {"small": 4, "large": 1}
+"""Of --items: the small model would be done before its time could be told."""
 TOKEN_BUDGET = 2048
 """Of config/tiny.yaml."""
 
@@ -67,8 +69,10 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cli-calls", type=int, default=20, help="lm_eval calls to make per model; the rest by mean")
-    parser.add_argument("--repeats", type=int, default=3, help="of our side of (a), and of both sides of (b)")
-    parser.add_argument("--items", type=int, default=100, help="4-choice items of (b); 4 times as many last words")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="of both sides of (b), and of our side of (a) if calls allow"
+    )
+    parser.add_argument("--items", type=int, default=100, help="4-choice items of (b) for the large model")
     parser.add_argument("--only", nargs="+", choices=("study", "scoring"), default=("study", "scoring"))
     parser.add_argument("--profile", action="store_true", help="also say where our CPU time goes")
     return parser.parse_args()

@@ -27,7 +27,7 @@ CONTEXT_TOKENS = 100
 ENDINGS = 4
 TARGETS = {"choice": 3.0, "last_word": 1.5}
 """CPU-seconds of HFLM's best over ours, at least."""
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+BATCH_SIZES = (4, 8, 16, 32, 64)
 TOKEN_BUDGETS = (1024, 2048, 4096, 8192)
 LOGITS_CACHE = {"logits_cache=False": False, "default": True}
 TOLERANCE = 1e-3
@@ -86,10 +86,11 @@ def operations_ratio(model: PreTrainedModel, pairs: Sequence[Pair], tokens_proce
     return theirs / (tokens_processed * body + sum(len(ending) for _, _, ending in pairs) * head)
 
 
-def quickest(settings: Sequence[int], run: Callable[[int], object]) -> int:
-    """The setting that takes the least CPU time, after a run that warms up."""
+def quickest(settings: tuple[int, ...], run: Callable[[int], object]) -> int:
+    """The setting that takes the least CPU time, of two runs each, in turns, after one that warms up."""
     run(settings[0])
-    return min(settings, key=lambda setting: cpu_seconds(lambda: run(setting))[0])
+    taken = [(cpu_seconds(lambda setting=setting: run(setting))[0], setting) for setting in 2 * settings]
+    return min(taken)[1]
 
 
 def alternate(runs: dict[str, Callable[[], object]], repeats: int) -> tuple[dict[str, list[float]], dict[str, object]]:
