@@ -1,5 +1,6 @@
 """Which device a job scores on. Imports torch when asked, and nothing else: a wrong answer should come at once."""
 
+import os
 from typing import TYPE_CHECKING
 
 from kbit.spec.errors import UserError, choice_error
@@ -18,7 +19,11 @@ def choose_device(name: str) -> "torch.device":
 
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise UserError("device cuda: torch finds no GPU on this node (--device auto falls back to cpu)")
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+        raise UserError(
+            f"device cuda: torch finds no GPU on this node; CUDA_VISIBLE_DEVICES is {visible} "
+            "(--device auto falls back to cpu)"
+        )
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 

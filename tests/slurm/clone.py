@@ -16,12 +16,17 @@ class Clone(Workspace):
 
     def set_place(self, partition: str = PARTITION) -> None:
         """Uncomment account and partition in the shipped profile, and nothing else."""
-        profile = self.root / "profiles/slurm/profile.yaml"
-        text = profile.read_text()
-        for key, value in (("slurm_account", ACCOUNT), ("slurm_partition", partition)):
-            text, found = re.subn(rf"^(\s+)# {key}: .*$", rf"\g<1>{key}: {value}", text, flags=re.MULTILINE)
-            assert found == 1, f"{key} is not in the shipped profile"
-        profile.write_text(text)
+        for key, shipped, value in (
+            ("slurm_account", "my_account", ACCOUNT),
+            ("slurm_partition", "my_partition", partition),
+        ):
+            self.edit("profiles/slurm/profile.yaml", f"# {key}: {shipped}", f"{key}: {value}")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace what stands once in a file."""
+        text = (self.root / path).read_text()
+        assert text.count(old) == 1, f"{path}: {old!r} stands in it {text.count(old)} times"
+        (self.root / path).write_text(text.replace(old, new))
 
     def command(self, *arguments: str) -> list[str]:
         """`kbit run` of the study on the cluster."""
@@ -47,3 +52,35 @@ class Clone(Workspace):
         """Slurm's ids of the jobs that the latest head submitted, in order."""
         logs = sorted(self.root.glob("results/studies/small/logs/*.log"))
         return re.findall(r"has been submitted with SLURM jobid (\d+)", logs[-1].read_text()) if logs else []
+
+    def forget_results(self) -> None:
+        """As before the first run, but with the requests built."""
+        for path in [*self.parts(), *self.root.glob("results/journal/*/*.jsonl")]:
+            path.unlink()
+
+    def disturb(self, statements: str) -> None:
+        """Run statements before every cell that this clone's jobs evaluate, which is cells[0]."""
+        bench = self.root / "kbit/evaluation/bench.py"
+        body = "\n".join(f"    {line}" for line in statements.strip().splitlines())
+        bench.write_text(f"{bench.read_text()}\n\n{DISTURBED.format(body=body)}")
+
+    def finished_cells(self) -> int:
+        return sum(self.evaluations().values())
+
+    def count_starts(self) -> int:
+        """How often the evaluation of a cell was begun."""
+        journals = self.root.glob("results/journal/*/*.jsonl")
+        return sum(path.read_bytes().count(b'{"event":"start"') for path in journals)
+
+
+DISTURBED = """
+_undisturbed = Bench.score
+
+
+def _disturbed(self, cells, *arguments):
+{body}
+    return _undisturbed(self, cells, *arguments)
+
+
+Bench.score = _disturbed
+"""

@@ -1,0 +1,90 @@
+"""A whole study through profiles/slurm: the same numbers, jobs that ask for what was planned, and only what is new."""
+
+from pathlib import Path
+
+import pytest
+from clone import Clone
+from workspace import MODELS
+
+from kbit.plan.plan import plan_study
+from kbit.plan.resources import estimate_study
+from kbit.spec.hardware import hardware_of_profile
+
+PASSING = ("host", "seconds", "quantize_seconds", "peak_memory_bytes", "started_at")
+"""Columns that may differ between two runs of a cell."""
+
+
+def rules(jobs: list[dict[str, str]]) -> list[str]:
+    """The rule of each job, which Slurm's comment names."""
+    return sorted(job["Comment"].split("_wildcards_")[0].removeprefix("rule_") for job in jobs)
+
+
+@pytest.fixture
+def clone(slurm_run, tmp_path):
+    """A copy of the study that ran through Slurm, to change at will."""
+    slurm_run.copy_to(tmp_path / "clone")
+    return Clone(tmp_path / "clone")
+
+
+def test_a_study_has_the_same_tables_as_on_this_machine(slurm_run, local_run):
+    for name in ("scores", "points", "models", "cells"):
+        there, here = (run.table(name) for run in (slurm_run, local_run))
+        assert there.drop(PASSING, strict=False).equals(here.drop(PASSING, strict=False)), name
+    assert (slurm_run.root / "reports/small/index.html").exists()
+    assert set(slurm_run.evaluations().values()) == {1}
+
+
+def test_jobs_ask_for_what_was_planned(slurm_run, session_lab, tmp_path, monkeypatch):
+    jobs = session_lab.jobs(*slurm_run.submitted())
+    assert rules(jobs) == ["build_requests", "evaluate", "evaluate"]
+    assert {job["State"] for job in jobs} == {"COMPLETED"}
+    # What a head planned that had nothing yet.
+    monkeypatch.chdir(Clone.create(tmp_path / "fresh").root)
+    plan = plan_study(Path("config/small.yaml"))
+    estimate = estimate_study(plan, hardware_of_profile(Path("profiles/slurm")))
+    planned = {shard.key: estimate.resources(shard) for shard in plan.shards}
+    for job in jobs:
+        key = job["Comment"].rpartition("_")[2]
+        memory, minutes = (planned[key].mem_mb, planned[key].runtime) if key in planned else (2000, 30)
+        assert job["ReqMem"] == f"{memory}M"
+        assert job["Timelimit"] == f"00:{minutes:02}:00"
+        assert job["ReqTRES"] == f"billing=1,cpu=1,mem={memory}M,node=1"
+
+
+def test_a_job_planned_on_a_gpu_has_one_and_never_computes_on_a_cpu(local_run, lab, tmp_path):
+    local_run.copy_to(tmp_path / "clone")
+    clone = Clone(tmp_path / "clone")
+    clone.set_place()
+    entry = {"name": "large", "family": "tiny NeoX", "path": f"../data/models/{MODELS['a'][1]}", "parameters": 10**8}
+    clone.write_yaml("config/models.yaml", {"models": [entry]})
+    clone.write_study(models=["large"])
+    clone.forget_results()
+    # The cluster's GPUs are not real: what the job says then shows what Slurm gave it.
+    refused = clone.run_on_cluster("--retries", "0", expect=2)
+    assert "device cuda: torch finds no GPU on this node; CUDA_VISIBLE_DEVICES is 0" in refused.stderr
+    jobs = lab.jobs(*clone.submitted())
+    assert rules(jobs) == ["evaluate"]
+    assert all("gres/gpu=1" in job["ReqTRES"] for job in jobs)
+    assert clone.finished_cells() == 0
+
+
+def test_adding_a_model_submits_its_jobs_alone(clone, lab):
+    before = clone.evaluations()
+    clone.write_study(models=["a", "b", "c"])
+    clone.run_on_cluster()
+    assert rules(lab.jobs(*clone.submitted())) == ["evaluate"]
+    added = clone.evaluations() - before
+    assert len(added) == 3
+    assert set(clone.evaluations().values()) == {1}
+    assert clone.table("cells").height == 9
+
+
+def test_adding_a_task_evaluates_the_missing_cells_alone(clone, lab):
+    before = clone.evaluations()
+    clone.write_study(tasks=["ho_piqa", "ho_perplexity"])
+    clone.run_on_cluster()
+    assert rules(lab.jobs(*clone.submitted())) == ["build_requests", "evaluate", "evaluate"]
+    added = clone.evaluations() - before
+    assert len(added) == 2 * 3
+    assert set(clone.evaluations().values()) == {1}
+    assert clone.table("cells").height == 2 * 3 * 2
