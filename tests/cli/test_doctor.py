@@ -1,0 +1,198 @@
+"""`kbit doctor`: each check over a state that is well and over one that is not."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kbit.cli import main
+from kbit.cli.doctor import CHECKS, head, hub, journals, results_folder, slurm, software, studies
+from kbit.store.head import LOCK, hold_results
+from kbit.store.journal import JournalWriter, new_journal_path
+from kbit.store.paths import fetched_model_path, journal_folder
+from kbit.store.writers import this_host
+from kbit.upkeep.finding import Finding
+from kbit.upkeep.slurm import Job, Queue
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("results").mkdir()
+
+
+def only(check) -> Finding:
+    (finding,) = check.check([])
+    return finding
+
+
+def levels(check, *named: Path) -> list[str]:
+    return [finding.level for finding in check.check(list(named))]
+
+
+def test_this_environment_lacks_nothing():
+    needed = software.needed_packages()
+    assert {"torch", "polars", "snakemake", "lm-eval"} <= set(needed)
+    assert "pytest" not in needed  # extras are nobody's need
+    assert "problem" not in levels(software)
+    assert len(software.locked_versions(software.LOCK)) > len(needed)
+
+
+def test_a_package_that_is_missing_or_of_another_version_is_named():
+    missing, other = software.compare(["no-such-package", "polars"], {"polars": "0.0.1"})
+    assert (missing.level, missing.do) == ("problem", "pip install no-such-package")
+    assert other.level == "note"
+    assert "(tested: 0.0.1)" in other.what
+
+
+def test_a_folder_that_can_be_used_is_well():
+    assert set(levels(results_folder)) == {"ok"}
+    assert list(Path("results").iterdir()) == []
+
+
+def test_a_disk_that_takes_nothing_is_a_problem(monkeypatch):
+    def full(_file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results_folder.os, "fsync", full)
+    first = next(results_folder.check([]))
+    assert (first.level, "No space left on device" in first.what) == ("problem", True)
+
+
+def test_little_room_is_told(monkeypatch):
+    monkeypatch.setattr(results_folder, "LITTLE_BYTES", 1e30)
+    assert next(results_folder.check_room(Path())).level == "note"
+    monkeypatch.setattr(results_folder, "NO_BYTES", 1e30)
+    assert next(results_folder.check_room(Path())).level == "problem"
+
+
+def test_the_file_system_is_that_of_the_deepest_mount(tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"disk / ext4 rw 0 0\nserver:/data {tmp_path} nfs4 rw 0 0\nproc /proc proc rw 0 0\n")
+    assert results_folder.file_system(tmp_path, mounts) == "nfs4"
+    assert results_folder.file_system(Path("/"), mounts) == "ext4"
+
+
+def test_who_holds_the_folder_is_told():
+    assert only(head).what == "no run is at work, and none died"
+    with hold_results():
+        finding = only(head)
+        assert (finding.level, f"process {os.getpid()} on " in finding.what) == ("ok", True)
+    LOCK.write_text("`kbit run`, process 1 on n1 since 2026-01-01 00:00 UTC")
+    Path(".snakemake/locks").mkdir(parents=True)
+    Path(".snakemake/locks/0.input.lock").touch()
+    finding = only(head)
+    assert finding.level == "note"
+    assert "and Snakemake's own lock was left by a head that died" in finding.what
+
+
+def test_snakemake_s_lock_alone_is_a_problem_with_its_remedy():
+    Path(".snakemake/locks").mkdir(parents=True)
+    Path(".snakemake/locks/0.input.lock").touch()
+    finding = only(head)
+    assert finding.level == "problem"
+    assert "snakemake --unlock" in finding.do
+
+
+def test_every_orphaned_job_has_its_command(monkeypatch):
+    jobs = [Job(str(number), "RUNNING", "1:00", "old", "None", f"rule_evaluate_{number}") for number in (7, 8)]
+    jobs.append(Job("9", "PENDING", "0:00", "now", "Priority", "rule_evaluate_9"))
+    monkeypatch.setattr(slurm, "read_queue", lambda: Queue(jobs, current="now"))
+    cared, first, second, all_of_them = slurm.check([])
+    assert cared.what == "1 Slurm jobs of the run that is at work"
+    assert [finding.do.partition("or: ")[2] for finding in (first, second)] == ["scancel 7", "scancel 8"]
+    assert all_of_them.do.endswith("scancel --name old")
+    assert {first.level, second.level, all_of_them.level} == {"problem"}
+    monkeypatch.setattr(slurm, "read_queue", lambda: Queue(silence="squeue did not answer"))
+    assert only(slurm).level == "note"
+    monkeypatch.setattr(slurm, "read_queue", Queue)
+    assert list(slurm.check([])) == []
+
+
+def open_journal(host: str) -> None:
+    path = new_journal_path(journal_folder("m"), "all.0123456789ab")
+    path = path.with_name(path.name.replace(f"{this_host()}-{os.getpid()}", host))
+    with JournalWriter(path) as journal:
+        journal.start("c" * 32, {})
+    os.utime(path, (time.time() - 2e5, time.time() - 2e5))
+
+
+def test_cells_that_were_open_when_their_job_died_are_counted():
+    assert only(journals).level == "ok"
+    open_journal("elsewhere-77")
+    finding = only(journals)
+    assert finding.level == "note"
+    assert finding.what.startswith("1 cells were open when their job ended (m)")
+
+
+def test_cells_of_a_living_job_are_not_among_them():
+    open_journal(f"{this_host()}-{os.getpid()}")
+    assert [finding.level for finding in journals.check([])] == ["ok", "ok"]
+
+
+def write_config(models: list[dict]) -> Path:
+    Path("config").mkdir(exist_ok=True)
+    Path("config/models.yaml").write_text(yaml.safe_dump({"models": models}))
+    task = {"name": "piqa", "kind": "zero-shot", "metric": "acc", "chance": 0.5, "version": "1.0", "dataset": "piqa"}
+    Path("config/tasks.yaml").write_text(yaml.safe_dump({"tasks": [task | {"revision": "0" * 40}]}))
+    study = {"name": "s", "title": "S", "models": ["*"], "tasks": ["piqa"], "dtype": "float32"}
+    Path("config/s.yaml").write_text(yaml.safe_dump(study))
+    return Path("config/s.yaml")
+
+
+def test_models_without_a_revision_are_named():
+    path = write_config([{"name": "m", "family": "f", "hub_id": "some/model", "parameters": 10}])
+    assert levels(studies) == ["note"]
+    (finding,) = studies.check([path])  # one that is named is to be run
+    assert finding.level == "problem"
+    assert "1 models and tasks of the hub have no revision, so nothing is run (m)" in finding.what
+
+
+def test_a_study_that_can_be_run_is_well_and_a_broken_one_is_told():
+    path = write_config([{"name": "m", "family": "f", "hub_id": "some/model", "revision": "0" * 40, "parameters": 10}])
+    assert only(studies).what == "config/s.yaml: 1 cells of 1 models"
+    path.write_text("name: s\n")
+    assert levels(studies) == ["note"]
+    assert levels(studies, path) == ["problem"]
+    path.write_text("name: [")
+    assert levels(studies)[0] == "problem"
+
+
+def test_fetched_models_that_left_the_cache_are_told():
+    assert next(hub.check([])).level == "ok"
+    stamp = fetched_model_path("some-model")
+    stamp.parent.mkdir(parents=True)
+    files = [{"name": "config.json", "bytes": 3}]
+    stamp.write_text(json.dumps({"kind": "model", "hub_id": "some/model", "commit": "0" * 40, "files": files}))
+    finding = next(hub.check([]))
+    assert finding.level == "note"
+    assert "1 of 1 fetched models and data sets are no longer whole" in finding.what
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_all_checks_run_and_the_exit_code_tells_of_problems(options, monkeypatch, capsys):
+    monkeypatch.setattr("kbit.cli.doctor.CHECKS", [check for check in CHECKS if "device" not in check.__module__])
+    for problem, code in ((False, 0), (True, 1)):
+        if problem:
+            Path(".snakemake/locks").mkdir(parents=True)
+            Path(".snakemake/locks/0.input.lock").touch()
+        monkeypatch.setattr(sys, "argv", ["kbit", "doctor", *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == code
+        printed = capsys.readouterr().out
+        if options:
+            assert json.loads(printed)["problems"] == code
+        else:
+            assert ("-> wait for it; if none runs: snakemake --unlock" in printed) == problem
+
+
+def test_a_check_is_a_file_of_its_own():
+    files = {path.stem for path in (REPOSITORY / "kbit/cli/doctor").glob("*.py")} - {"__init__"}
+    assert files == {check.__module__.rpartition(".")[2] for check in CHECKS}
