@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from kbit.cli.fetch import refetch
+from kbit.cli.orphans import check_choice, settle_orphans
 from kbit.cli.progress import Progress
 from kbit.cli.verdict import print_verdict
 from kbit.plan.plan import Plan, check_runnable, plan_study
@@ -22,11 +23,15 @@ EXECUTES_NOTHING = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|unlock|lint|dag
 """Arguments with which Snakemake executes no job: its output is shown as it is."""
 
 
-def run_study(study: Path, profile: Path, arguments: list[str], trust_remote_code: bool = False) -> int:
+def run_study(
+    study: Path, profile: Path, arguments: list[str], trust_remote_code: bool = False, orphans: str = "wait"
+) -> int:
     """Run a study to the end; returns Snakemake's exit code. UserError for a mistake in the study.
 
-    trust_remote_code: run code that comes with models of the study; every row says so.
+    trust_remote_code: run code that comes with models of the study; every row says so. orphans: what becomes of Slurm
+    jobs that an earlier head left behind, wait or cancel.
     """
+    check_choice(orphans)
     plan = plan_study(study)
     hardware_of_profile(profile)
     refuse_config(arguments)
@@ -38,6 +43,7 @@ def run_study(study: Path, profile: Path, arguments: list[str], trust_remote_cod
         if earlier_died:
             # Snakemake's own lock outlives a killed head; ours says that nobody holds it.
             subprocess.run([*command, "--unlock", "--quiet", "all"], check=False, capture_output=True)
+        settle_orphans(orphans)
         refetch(plan)
         return execute(plan, command)
 

@@ -59,12 +59,15 @@ class Queue:
         return [job for job in self.jobs if job.run != self.current]
 
 
-def read_queue() -> Queue:
-    """The jobs that heads of this results folder have in Slurm's queue."""
+def read_queue(headless: bool = False) -> Queue:
+    """The jobs that heads of this results folder have in Slurm's queue.
+
+    headless: whoever holds the folder has submitted nothing yet, so every job is an orphan.
+    """
     runs = run_ids([*kbit_logs(), *Path(".snakemake/log").glob("*.log")])
     if not runs:
         return Queue()
-    current = next(iter(run_ids(kbit_logs()[:1])), "") if run_is_alive() else ""
+    current = "" if headless or not run_is_alive() else next(iter(run_ids(kbit_logs()[:1])), "")
     if shutil.which("squeue") is None:
         return Queue(silence="squeue is not on the PATH of this machine", current=current)
     command = ["squeue", "--noheader", f"--name={','.join(runs)}", f"--format={FORMAT}"]

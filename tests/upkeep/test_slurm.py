@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kbit.cli import orphans
+from kbit.spec.errors import UserError
 from kbit.store.head import hold_results
 from kbit.upkeep import slurm
 from kbit.upkeep.slurm import Job, read_queue
@@ -88,3 +90,34 @@ def test_a_squeue_that_is_missing_fails_or_hangs_is_no_answer(squeue, monkeypatc
     assert time.monotonic() - began < 5
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     assert read_queue().silence == "squeue is not on the PATH of this machine"
+
+
+def test_a_run_waits_for_the_orphans_of_an_earlier_one(squeue, monkeypatch, capsys, tmp_path):
+    """The queue gets shorter each time it is asked."""
+    monkeypatch.setattr(orphans, "POLL_SECONDS", 0)
+    jobs = "".join(f"{number}|RUNNING|1:00|{OLD_RUN}|None|c\n" for number in (7, 8, 9))
+    (tmp_path / "queue").write_text(jobs)
+    squeue(f"cat {tmp_path}/queue; sed -i 1d {tmp_path}/queue")
+    with hold_results():
+        orphans.settle_orphans("wait")
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("3 Slurm jobs of an earlier run are not done: this one waits for them")
+    assert told[1:] == ["2 of them are left", "1 of them are left"]
+
+
+def test_a_run_cancels_them_when_told(squeue, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(orphans, "POLL_SECONDS", 0)
+    squeue(f"test -e {tmp_path}/cancelled || echo '7|RUNNING|1:00|{OLD_RUN}|None|c'")
+    scancel = tmp_path / "bin/scancel"
+    scancel.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/cancelled\n')
+    scancel.chmod(0o755)
+    with hold_results():
+        orphans.settle_orphans("cancel")
+    assert (tmp_path / "cancelled").read_text() == f"--name={OLD_RUN}\n"
+    assert "1 Slurm jobs of an earlier run are cancelled" in capsys.readouterr().out
+
+
+def test_what_becomes_of_orphans_is_wait_or_cancel():
+    orphans.check_choice("wait")
+    with pytest.raises(UserError, match=r"--orphans 'keep' is not one of wait, cancel"):
+        orphans.check_choice("keep")

@@ -37,6 +37,9 @@ def run(
     study: StudyFile,
     profile: Annotated[Path, typer.Option(help="Snakemake profile: where jobs run.")] = Path("profiles/local"),
     trust_remote_code: TrustRemoteCode = False,
+    orphans: Annotated[
+        str, typer.Option(help="Slurm jobs that a run which died left behind: wait for them, or cancel them.")
+    ] = "wait",
 ) -> None:
     """Check a study, then execute Snakemake on it; what follows the options goes to Snakemake as it is.
 
@@ -44,7 +47,7 @@ def run(
     """
     from kbit.cli.run import run_study
 
-    sys.exit(run_study(study, profile, context.args, trust_remote_code))
+    sys.exit(run_study(study, profile, context.args, trust_remote_code, orphans))
 
 
 @verb()
