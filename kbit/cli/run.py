@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from kbit.cli.executor import check_executor
 from kbit.cli.fetch import refetch
 from kbit.cli.orphans import check_choice, settle_orphans
 from kbit.cli.progress import Progress
@@ -34,9 +35,11 @@ def run_study(
     check_choice(orphans)
     plan = plan_study(study)
     hardware_of_profile(profile)
+    executes = not any(map(EXECUTES_NOTHING.fullmatch, arguments))
+    check_executor(profile, submits=executes)
     refuse_config(arguments)
     command = snakemake_command(study, profile, arguments, trust_remote_code)
-    if any(map(EXECUTES_NOTHING.fullmatch, arguments)):
+    if not executes:
         return subprocess.run(command, check=False).returncode
     check_runnable(plan)
     with hold_results() as earlier_died:

@@ -65,13 +65,7 @@ def hardware_of_profile(profile: Path) -> Hardware:
 
     UserError: there is no such profile, it states its hardware where Snakemake would drop it, or states it wrongly.
     """
-    file = profile_file(profile)
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"profile {file} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"profile {file} holds a {type(content).__name__}, not the mapping of a profile")
+    file, content = read_profile(profile)
     if content.get("config"):
         raise UserError(f"{file}: Snakemake drops config: when a study is named; use configfile: with a file's name")
     if "configfile" not in content:
@@ -84,12 +78,26 @@ def hardware_of_profile(profile: Path) -> Hardware:
     return load_section(Hardware, beside if beside.exists() else Path(named))
 
 
+def read_profile(profile: Path) -> tuple[Path, dict]:
+    """The file of a profile and what stands in it. UserError if there is none, or it is not a profile."""
+    file = profile_file(profile)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"profile {file} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"profile {file} holds a {type(content).__name__}, not the mapping of a profile")
+    return file, content
+
+
 def profile_file(profile: Path) -> Path:
     """The file of a profile, which is named itself or by its folder. UserError if there is none."""
     if profile.is_file():
         return profile
     if not profile.is_dir():
-        raise UserError(f"no profile folder {profile} (--profile); this project ships profiles/local")
+        raise UserError(
+            f"no profile folder {profile} (--profile); this project ships profiles/local and profiles/slurm"
+        )
     found = {name: match for name in sorted(profile.iterdir()) if (match := PROFILE_FILE.fullmatch(name.name))}
     if not found:
         raise UserError(f"no profile.yaml in the folder {profile} (--profile)")
