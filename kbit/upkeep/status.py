@@ -17,6 +17,8 @@ from kbit.upkeep.tracks import Failure, Track, read_track
 
 COUNTED = ("cells", "done", "running", "queued", "failed", "to_do")
 """A model's cells, and what they are: the others add up to the first."""
+FAILURE_COLUMNS = ("cell_id", "task", "spec", "error", "started_at", "host")
+"""Of a row, as the fields of Failure."""
 JOB_ERRORS = 20
 """Logs that are looked into."""
 LOG_BYTES = 4096
@@ -136,19 +138,23 @@ def count_part(status: ModelStatus, shard: Shard) -> bool:
     """Count the cells of a shard by its part; False, and none counted, if there is none that can be read."""
     if not shard.part.exists():
         return False
-    from kbit.store.parts import read_part  # brings polars
+    import polars as pl  # not above: a study without a part needs none
+
+    from kbit.store.parts import read_part
 
     try:
-        frame = read_part(shard.part, ["status", "cell_id", "task", "spec", "error", "started_at", "host"])
+        statuses = Counter(read_part(shard.part, ["status"])["status"])
+        if n_failed := statuses.pop("failed", 0):
+            frame = read_part(shard.part, ["status", *FAILURE_COLUMNS]).filter(pl.col("status") == "failed")
+            rows = frame.select(FAILURE_COLUMNS).rows()
+            status.failures += [Failure(*(value or "" for value in row)) for row in rows]
     except UserError as error:
         status.damaged.append(str(error))
         return False
-    failed = frame.filter(frame["status"] == "failed").drop("status")
-    status.failures += [Failure(*(value or "" for value in row)) for row in failed.rows()]
-    status.cells += len(frame)
-    status.failed += len(failed)
-    status.done += len(frame) - len(failed)
-    status.statuses.update(value for value in frame["status"] if value != "failed")
+    status.cells += len(shard.cells)
+    status.failed += n_failed
+    status.done += statuses.total()
+    status.statuses.update(statuses)
     return True
 
 

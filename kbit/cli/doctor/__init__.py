@@ -1,6 +1,6 @@
 """`kbit doctor`: a list of small checks, each of one thing, in a file of its own.
 
-A check takes the studies that were named and yields findings; it may take a second or two, and waits for nobody. To
+A check takes the studies that were named and yields findings; it may read what it must, and waits for nobody. To
 add one: a file with a `check` function, and its entry in CHECKS.
 """
 
