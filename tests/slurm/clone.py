@@ -7,6 +7,8 @@ import sys
 from lab_files import ACCOUNT, PARTITION
 from workspace import Workspace
 
+TABLES = ("--until", "build_tables")
+"""The head's own work, but for fits and report: those know nothing of Slurm."""
 QUICK = ("--latency-wait", "20", "--slurm-init-seconds-before-status-checks", "2")
 """The test's cluster answers at once and its file system is local: the waits of a real one are cut short."""
 
@@ -77,9 +79,9 @@ DISTURBED = """
 _undisturbed = Bench.score
 
 
-def _disturbed(self, cells, *arguments):
+def _disturbed(self, applied, cells):
 {body}
-    return _undisturbed(self, cells, *arguments)
+    return _undisturbed(self, applied, cells)
 
 
 Bench.score = _disturbed

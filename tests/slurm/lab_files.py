@@ -114,13 +114,16 @@ AccountingStoreFlags=job_comment
 """
 
     def nodes(self) -> str:
-        """The nodes and the partitions of slurm.conf; every node is a slurmd of its own on this host."""
+        """The nodes and the partitions of slurm.conf; every node is a slurmd of its own on this host.
+
+        Jobs that may go anywhere go to the first node with room.
+        """
         host = socket.gethostname().partition(".")[0]
         shape = f"CPUs={CPUS_PER_NODE} Boards=1 SocketsPerBoard=1 CoresPerSocket={CPUS_PER_NODE} ThreadsPerCore=1"
         shape += f" RealMemory={MEMORY_PER_NODE_MB} Gres=gpu:fake:{GPUS_PER_NODE} State=UNKNOWN"
         lines = [
-            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={self.port + 3 + place} {shape}"
-            for place, node in enumerate(NODES)
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={self.port + 2 + place} Weight={place} {shape}"
+            for place, node in enumerate(NODES, start=1)
         ]
         common = "Nodes=ALL MaxTime=1-0 DefaultTime=10 State=UP"
         lines += [

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from clone import Clone
+from clone import TABLES, Clone
 from workspace import MODELS
 
 from kbit.plan.plan import plan_study
@@ -71,7 +71,7 @@ def test_a_job_planned_on_a_gpu_has_one_and_never_computes_on_a_cpu(local_run, l
 def test_adding_a_model_submits_its_jobs_alone(clone, lab):
     before = clone.evaluations()
     clone.write_study(models=["a", "b", "c"])
-    clone.run_on_cluster()
+    clone.run_on_cluster(*TABLES)
     assert rules(lab.jobs(*clone.submitted())) == ["evaluate"]
     added = clone.evaluations() - before
     assert len(added) == 3
@@ -82,7 +82,7 @@ def test_adding_a_model_submits_its_jobs_alone(clone, lab):
 def test_adding_a_task_evaluates_the_missing_cells_alone(clone, lab):
     before = clone.evaluations()
     clone.write_study(tasks=["ho_piqa", "ho_perplexity"])
-    clone.run_on_cluster()
+    clone.run_on_cluster(*TABLES)
     assert rules(lab.jobs(*clone.submitted())) == ["build_requests", "evaluate", "evaluate"]
     added = clone.evaluations() - before
     assert len(added) == 2 * 3
