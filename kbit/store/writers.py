@@ -15,6 +15,7 @@ SETTLE_SECONDS = 60
 """A worker outlives its killed parent, whose process the name states, by moments."""
 START_SLACK_SECONDS = 2.0
 """The kernel's start times are whole ticks since a boot time in whole seconds."""
+ENDED = float("inf")
 
 JOURNAL_NAME = re.compile(r"(?P<shard>.+)\.(?P<time>\d{8}T\d{6}\.\d{6})Z-(?P<host>[A-Za-z0-9_]+)-(?P<pid>\d+)\.jsonl")
 TEMPORARY_NAME = re.compile(r"\.(?P<name>.+\.(parquet|jsonl))\.(?P<host>.+)-(?P<pid>\d+)\.tmp")
@@ -82,20 +83,23 @@ def is_running(pid: int, since: datetime | None = None) -> bool:
     """Whether a process of this machine runs that was there at `since`; a later one only got the same number."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except PermissionError:
+        pass  # there, and somebody else's
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError):
-        return pid < 2**31
     began = process_start(pid)
-    return since is None or began is None or began <= since.timestamp() + START_SLACK_SECONDS
+    return began is None or (began != ENDED and (since is None or began <= since.timestamp() + START_SLACK_SECONDS))
 
 
 def process_start(pid: int) -> float | None:
-    """Unix time at which a process began, where the kernel says so in /proc."""
+    """Unix time at which a process began, ENDED for one that has; None where there is no /proc to say so."""
     try:
         boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
-        # The name of the program, in parentheses, may hold blanks; the 22nd field counts from before it.
-        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, StopIteration, IndexError):
+        # The name of the program, in parentheses, may hold blanks: fields count from behind it, the third first.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, StopIteration):
         return None
+    state, ticks = fields[0], fields[19]
+    if state in "ZX":
+        return ENDED  # killed, and its parent has not asked for its exit code yet
     return int(boot.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK")
