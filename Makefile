@@ -9,7 +9,7 @@ BENCH ?=
 TORCH_PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: study smollm test lint models tasks test-browser test-gpu bench lock clean help
+.PHONY: study smollm test lint models tasks test-browser test-slurm test-gpu bench lock clean help
 
 # The stamp of .venv is a copy of the lock it was made from: a checkout that only touches the lock rebuilds nothing.
 STAMP := .venv/requirements.lock
@@ -49,6 +49,9 @@ test: $(STAMP) ## Run the tests: ARGS='tests/quant -k int'; KBIT_REQUIRE=browser
 
 test-gpu: $(STAMP) ## Run the tests that need an NVIDIA GPU
 	@KBIT_REQUIRE=gpu $(VENV_PYTHON) -m pytest tests/gpu $(ARGS)
+
+test-slurm: $(STAMP) ## Run studies on a real Slurm, started for it (as root; docs/running-on-slurm.md)
+	@KBIT_REQUIRE=slurm $(VENV_PYTHON) -m pytest tests/slurm $(ARGS)
 
 test-browser: $(STAMP) ## Open the reports in headless Chromium
 	@KBIT_REQUIRE=browser $(VENV_PYTHON) -m pytest tests/browser $(ARGS)

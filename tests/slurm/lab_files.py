@@ -121,8 +121,9 @@ AccountingStoreFlags=job_comment
         host = socket.gethostname().partition(".")[0]
         shape = f"CPUs={CPUS_PER_NODE} Boards=1 SocketsPerBoard=1 CoresPerSocket={CPUS_PER_NODE} ThreadsPerCore=1"
         shape += f" RealMemory={MEMORY_PER_NODE_MB} Gres=gpu:fake:{GPUS_PER_NODE} State=UNKNOWN"
+        address = f"NodeHostname={host} NodeAddr=127.0.0.1"
         lines = [
-            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={self.port + 2 + place} Weight={place} {shape}"
+            f"NodeName={node} {address} Port={self.port + 2 + place} {shape} Weight={place}"
             for place, node in enumerate(NODES, start=1)
         ]
         common = "Nodes=ALL MaxTime=1-0 DefaultTime=10 State=UP"
