@@ -152,6 +152,7 @@ def test_models_without_a_revision_are_named():
     (finding,) = studies.check([path])  # one that is named is to be run
     assert finding.level == "problem"
     assert "1 models and tasks of the hub have no revision, so nothing is run (m)" in finding.what
+    assert finding.do == "kbit pin config/models.yaml"
 
 
 def test_a_study_that_can_be_run_is_well_and_a_broken_one_is_told():

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 
-from kbit.plan.plan import plan_study
+from kbit.plan.plan import Plan, plan_study
 from kbit.spec.errors import UserError
 from kbit.upkeep.finding import Finding
 from kbit.upkeep.studies import CONFIG, find_studies
@@ -31,7 +32,19 @@ def check(named: Sequence[Path]) -> Iterator[Finding]:
                 "problem" if resolved in chosen else "note",
                 f"{path}: {len(plan.unpinned)} models and tasks of the hub have no revision, so nothing is run "
                 f"({', '.join(plan.unpinned[:5])}{', ...' if len(plan.unpinned) > 5 else ''})",
-                "kbit pin, with each of the study's models_files and tasks_files",
+                " && ".join(f"kbit pin {quote(str(sheet))}" for sheet in data_sheets(plan)),
             )
         else:
             yield Finding("ok", f"{path}: {len(plan.cells):,} cells of {len(plan.study.models)} models")
+
+
+def data_sheets(plan: Plan) -> list[Path]:
+    """The files that list what the study has unpinned: models, tasks, or both."""
+    config, folder = plan.study.config, plan.study.path.parent
+    lists = {config.models_files: plan.study.models, config.tasks_files: plan.study.tasks}
+    return [
+        folder / file
+        for files, entries in lists.items()
+        for file in files
+        if {entry.name for entry in entries} & {*plan.unpinned}
+    ]
