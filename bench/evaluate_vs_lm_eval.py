@@ -1,7 +1,7 @@
 """CPU time of evaluating a study, ours against lm-eval's own, side by side in one run.
 
-    python bench/evaluate_vs_lm_eval.py                  (about 20 minutes on one core)
-    python bench/evaluate_vs_lm_eval.py --cli-calls 3    (fewer calls of lm-eval, the others extrapolated)
+    python bench/evaluate_vs_lm_eval.py                  (some 40 minutes)
+    python bench/evaluate_vs_lm_eval.py --cli-calls 3    (fewer calls of lm-eval, the others by their mean)
 
 (a) A whole study: 20 specs x the tasks of config/tiny.yaml with their limits, one `lm_eval` call per spec against plan,
 requests and one shard of ours, every process counted with its children (whole_study.py). Targets: 15 times less on
