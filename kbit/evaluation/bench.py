@@ -12,7 +12,7 @@ import torch
 from kbit.evaluation.applied_spec import AppliedSpec
 from kbit.evaluation.baseline import Baselines
 from kbit.evaluation.cell_rows import cell_row
-from kbit.evaluation.devices import choose_device, device_name
+from kbit.evaluation.devices import choose_device, device_name, finish_work
 from kbit.evaluation.divergence import Comparison
 from kbit.evaluation.evaluate import TaskResult, evaluate_tasks
 from kbit.evaluation.faults import DeviceLostError, describe, is_device_error, is_out_of_memory, is_passing
@@ -93,6 +93,7 @@ class Bench:
         with AppliedSpec(self.engine, spec) as applied:
             try:
                 footprint = applied.apply()
+                finish_work(self.engine.device)
             except UnsupportedError as error:
                 self.write_all(cells, "unsupported", started_at, {"error": describe(error)})
                 return

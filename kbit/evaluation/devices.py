@@ -27,6 +27,14 @@ def choose_device(name: str) -> "torch.device":
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def finish_work(device: "torch.device") -> None:
+    """Wait until a GPU has done what it was told, so that its time is measured, and its errors are raised, here."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def device_name(device: "torch.device") -> str:
     """cpu, or the GPU's name."""
     import torch

@@ -16,7 +16,12 @@ REPOSITORY = Path(__file__).parents[2]
 ITEMS = REPOSITORY / "tests/evaluation/datasets/piqa/validation.jsonl"
 CARD = b"---\nconfigs:\n- config_name: default\n  data_files:\n  - {split: validation, path: data/validation-*}\n---\n"
 NOWHERE = "8a1f0c9be37d52646e0b7c35d9f1a2481c6be973"
-REFETCH = "from kbit.cli.fetch import *; refetch(plan_study(Path('config/small.yaml')))"
+REFETCH = """
+from pathlib import Path
+from kbit.cli.fetch import refetch
+from kbit.plan.plan import plan_study
+refetch(plan_study(Path("config/small.yaml")))
+"""
 # Loaded by every Python process before anything else: only those that fetch may look at an address or connect.
 BLOCKED = """
 import os, socket, sys
