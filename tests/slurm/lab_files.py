@@ -7,6 +7,7 @@ from pathlib import Path
 
 NODES = ("n1", "n2", "n3")
 GPUS_PER_NODE = 2
+GPU_MODEL = "fake"
 CPUS_PER_NODE = 4
 MEMORY_PER_NODE_MB = 8000
 ACCOUNT = "study"
@@ -120,7 +121,7 @@ AccountingStoreFlags=job_comment
         """
         host = socket.gethostname().partition(".")[0]
         shape = f"CPUs={CPUS_PER_NODE} Boards=1 SocketsPerBoard=1 CoresPerSocket={CPUS_PER_NODE} ThreadsPerCore=1"
-        shape += f" RealMemory={MEMORY_PER_NODE_MB} Gres=gpu:fake:{GPUS_PER_NODE} State=UNKNOWN"
+        shape += f" RealMemory={MEMORY_PER_NODE_MB} Gres=gpu:{GPU_MODEL}:{GPUS_PER_NODE} State=UNKNOWN"
         address = f"NodeHostname={host} NodeAddr=127.0.0.1"
         lines = [
             f"NodeName={node} {address} Port={self.port + 2 + place} {shape} Weight={place}"
@@ -135,7 +136,7 @@ AccountingStoreFlags=job_comment
 
     def gpus(self) -> str:
         devices = f"{self.root}/dev/gpu[0-{GPUS_PER_NODE - 1}]"
-        return "".join(f"NodeName={node} Name=gpu Type=fake File={devices}\n" for node in NODES)
+        return "".join(f"NodeName={node} Name=gpu Type={GPU_MODEL} File={devices}\n" for node in NODES)
 
     def database(self) -> str:
         """slurmdbd.conf."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from clone import TABLES, Clone
+from lab_files import GPU_MODEL
 from workspace import MODELS
 
 from kbit.plan.plan import plan_study
@@ -51,10 +52,13 @@ def test_jobs_ask_for_what_was_planned(slurm_run, session_lab, tmp_path, monkeyp
         assert job["ReqTRES"] == f"billing=1,cpu=1,mem={memory}M,node=1"
 
 
-def test_a_job_planned_on_a_gpu_has_one_and_never_computes_on_a_cpu(local_run, lab, tmp_path):
+@pytest.mark.parametrize("request_", ["gpus", "gres"])
+def test_a_job_planned_on_a_gpu_has_one_and_never_computes_on_a_cpu(local_run, lab, tmp_path, request_):
     local_run.copy_to(tmp_path / "clone")
     clone = Clone(tmp_path / "clone")
     clone.set_place()
+    clone.edit("profiles/slurm/hardware.yaml", "gpu_request: gpus", f"gpu_request: {request_}")
+    clone.edit("profiles/slurm/hardware.yaml", "gpu_model: null", f"gpu_model: {GPU_MODEL}")
     entry = {"name": "large", "family": "tiny NeoX", "path": f"../data/models/{MODELS['a'][1]}", "parameters": 10**8}
     clone.write_yaml("config/models.yaml", {"models": [entry]})
     clone.write_study(models=["large"])
