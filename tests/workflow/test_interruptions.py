@@ -47,10 +47,10 @@ CRASHING = """
 import os, signal, sys
 from kbit.evaluation import bench, worker
 score = bench.Bench.score
-def die_at_one_cell(self, cells):
+def die_at_one_cell(self, applied, cells):
     if (cells[0].spec.slug, cells[0].task) == ("int4-b64", "ho_piqa"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return score(self, cells)
+    return score(self, applied, cells)
 bench.Bench.score = die_at_one_cell
 sys.exit(worker.main())
 """
@@ -193,7 +193,8 @@ def test_a_damaged_part_comes_back_without_evaluating_anything(undisturbed):
 def test_a_cell_that_kills_its_worker_twice_costs_itself_alone(shard, undisturbed):
     program = (
         "import sys; from pathlib import Path; from kbit.evaluation.run_shard import run_shard\n"
-        "run_shard(Path(sys.argv[1]), Path(sys.argv[2]), 1, 'cpu', (sys.executable, '-c', sys.argv[3]))"
+        "run_shard(Path(sys.argv[1]), Path(sys.argv[2]), 1, 'cpu',\n"
+        "    worker_command=(sys.executable, '-c', sys.argv[3]))"
     )
     arguments = [str(shard.shard.file), str(shard.shard.part), CRASHING]
     subprocess.run([sys.executable, "-c", program, *arguments], cwd=shard.root, check=True, capture_output=True)
