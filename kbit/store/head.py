@@ -27,14 +27,17 @@ def read_holder() -> str:
 
 
 def is_held() -> bool:
-    """Whether some process, on whatever machine, holds the results folder now. Returns at once."""
+    """Whether some process, on whatever machine, holds the results folder now. Returns at once.
+
+    A file system without locks holds nothing: `take` refuses it, and `kbit doctor` says so.
+    """
     try:
         with LOCK.open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:
+        return False
     return False
 
 

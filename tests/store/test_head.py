@@ -63,3 +63,5 @@ def test_a_file_system_without_locks_is_named(monkeypatch):
     monkeypatch.setattr(head.fcntl, "flock", no_flock)
     with pytest.raises(UserError, match=r"cannot be locked \(Function not implemented\)"), hold_results():
         pass
+    assert LOCK.exists()
+    assert not is_held()  # `kbit status` and `kbit doctor` ask, and go on
