@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from kbit.spec.errors import UserError
+from kbit.spec.notes import note
 from kbit.store.head import hold_results
 from kbit.upkeep.prune import Item, Pruned, Pruning, plan_pruning, prune
 from kbit.upkeep.slurm import read_queue
@@ -36,7 +37,8 @@ def refuse_orphans() -> None:
     if queue.orphans:
         raise UserError(f"{len(queue.orphans)} Slurm jobs of an earlier head are not done: `kbit doctor` lists them")
     if queue.silence:
-        print(f"Slurm's queue is unknown ({queue.silence}); journals of other machines count as used for --idle-hours")
+        # Not among the output, which may be JSON.
+        note(f"Slurm's queue is unknown ({queue.silence}); journals of other machines count as used for --idle-hours")
 
 
 def tell(kept: Sequence[str], pruning: Pruning, pruned: Pruned | None, as_json: bool) -> None:

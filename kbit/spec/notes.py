@@ -1,4 +1,4 @@
-"""What a job says on standard error that is no error."""
+"""What a job or a verb says on standard error that is no error."""
 
 import sys
 

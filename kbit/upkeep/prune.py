@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kbit.plan.plan import Plan
+from kbit.spec.errors import UserError
 from kbit.store.compaction import compact_journals, idle_journals
 from kbit.store.paths import RESULTS, journal_folder
 from kbit.store.writers import IDLE_HOURS
@@ -104,21 +105,28 @@ def dead_leftovers(idle_hours: float) -> list[Item]:
 def prune(pruning: Pruning) -> Pruned:
     """Do it. UserError at the first thing that cannot be done; what was done before is whole."""
     done = Pruned()
-    for item in pruning.items:
-        done.rows_journaled += drop(item)
-        done.dropped += 1
-        done.bytes += item.bytes
-    # After the parts, whose rows may have gone into new journals.
+    # Before the parts: the journal that a part's last rows go into is this process's own, which counts as in use.
     for merge in pruning.merges:
         if compaction := compact_journals(journal_folder(merge.model), pruning.idle_hours):
             done.merged += compaction.journals
             done.models_merged.append(merge.model)
             done.bytes += compaction.bytes_before - compaction.bytes_after
+    for item in pruning.items:
+        done.rows_journaled += drop(item)
+        done.dropped += 1
+        done.bytes += item.bytes
     return done
 
 
 def drop(item: Item) -> int:
-    """Remove one thing; returns the rows that had to be journaled for it."""
+    """Remove one thing; returns the rows that had to be journaled for it. UserError if that cannot be done."""
+    try:
+        return remove(item)
+    except OSError as error:
+        raise UserError(f"{item.path} cannot be removed: {error.strerror or error}") from None
+
+
+def remove(item: Item) -> int:
     if item.kind == "parts":
         from kbit.store.drop import drop_part  # brings polars
 

@@ -20,6 +20,7 @@ from kbit.store.paths import journal_folder, tables_folder
 from kbit.store.rows import encode_row
 from kbit.upkeep import inventory
 from kbit.upkeep.prune import plan_pruning, prune
+from kbit.upkeep.slurm import Queue
 from kbit.upkeep.studies import find_studies, plan_studies
 
 FINAL = ("ok", "collapsed", "unsupported", "crashed")
@@ -176,6 +177,40 @@ def test_it_is_refused_while_a_run_is_at_work(monkeypatch, capsys):
         assert run(monkeypatch, "prune", "--yes") == 2
     assert "another `kbit run` holds results/" in capsys.readouterr().err
     assert {path for path in all_files() if path != head.LOCK} == before
+
+
+def test_journals_are_merged_also_where_rows_of_a_dropped_part_are_journaled(finished):
+    shard = finished.plan().shards[0]
+    for journal in inventory.journals(shard.model.slug):
+        journal.unlink()
+    finished.write_journal(shard, finished.rows(shard, [None] * 5 + ["failed"]))
+    finished.write_journal(shard, finished.rows(shard, ["ok"] + [None] * 5))
+    rows = final_rows()
+    finished.write_study(bits=[5])
+    done = prune(plan_pruning(plan_studies([])))
+    assert (done.merged, done.rows_journaled) == (2, 5)
+    assert final_rows() == rows
+
+
+@pytest.mark.usefixtures("two_studies")
+def test_what_cannot_be_removed_is_one_line(monkeypatch, capsys):
+    Path("config/wide.yaml").unlink()
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("kbit.upkeep.prune.shutil.rmtree", refuse)
+    assert run(monkeypatch, "prune", "--yes") == 2
+    assert capsys.readouterr().err == f"kbit: {tables_folder('wide').parent} cannot be removed: Permission denied\n"
+
+
+@pytest.mark.usefixtures("two_studies")
+def test_json_stays_json_where_slurms_queue_is_unknown(monkeypatch, capsys):
+    monkeypatch.setattr("kbit.cli.prune.read_queue", lambda: Queue(silence="squeue did not answer"))
+    assert run(monkeypatch, "prune", "--yes", "--json") == 0
+    printed = capsys.readouterr()
+    assert "kept_for" in json.loads(printed.out)
+    assert printed.err.startswith("note: Slurm's queue is unknown (squeue did not answer)")
 
 
 def test_leftovers_of_dead_writers_go_and_others_stay(finished, monkeypatch):
