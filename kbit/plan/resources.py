@@ -117,7 +117,7 @@ class Estimator:
 
 def gpu_resources(gpus: int, hardware: Hardware) -> dict[str, int | str]:
     """How a job asks for so many GPUs there, and which device it then uses."""
-    if hardware.gpu_request == "none":
+    if hardware.gpu_request == "none" and hardware.max_gpus:
         return {"gpu": gpus, "gpu_model": "", "gres": "", "device": "auto"}
     if not gpus:
         return {"gpu": 0, "gpu_model": "", "gres": "", "device": "cpu"}

@@ -25,3 +25,7 @@ from kbit.spec.hardware import Hardware
 def test_a_job_asks_for_gpus_as_its_place_wants(request_, model, gpus, expected):
     got = gpu_resources(gpus, Hardware(gpu_request=request_, gpu_model=model))
     assert tuple(got[name] for name in ("gpu", "gpu_model", "gres", "device")) == expected
+
+
+def test_a_place_without_gpus_computes_on_the_cpu_also_where_there_is_one():
+    assert gpu_resources(0, Hardware(max_gpus=0))["device"] == "cpu"
