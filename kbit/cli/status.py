@@ -1,16 +1,15 @@
 """`kbit status`: how far a study is, model by model."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from kbit.cli.terminal import open_console
 from kbit.plan.plan import plan_study
 from kbit.upkeep.status import COUNTED, ModelStatus, StudyStatus, study_status
 
@@ -23,8 +22,7 @@ def print_status(study: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summarize(status), indent=2))
         return
-    # What is piped into a file or a pager is not cut to a terminal's width.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = open_console()
     console.print(table_of(study, status))
     for line in notes(status):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -6,8 +6,6 @@ the cell in flight. Readers skip lines whose checksum is wrong: a damaged line c
 """
 
 import os
-import re
-import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from kbit.spec.errors import UserError
 from kbit.spec.rows import ROW_VERSION
 from kbit.store.lines import START, Event, decode_line, encode_line
 from kbit.store.rows import Row, decode_row, encode_row
+from kbit.store.writers import this_host
 
 # macOS has no fdatasync.
 sync_data = getattr(os, "fdatasync", os.fsync)
@@ -25,8 +24,7 @@ sync_data = getattr(os, "fdatasync", os.fsync)
 def new_journal_path(folder: Path, shard: str) -> Path:
     """A name no other writer takes: the shard (slice.key), the UTC time in microseconds, host and process."""
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    host = re.sub(r"[^A-Za-z0-9]+", "_", socket.gethostname())
-    return folder / f"{shard}.{time}-{host}-{os.getpid()}.jsonl"
+    return folder / f"{shard}.{time}-{this_host()}-{os.getpid()}.jsonl"
 
 
 class JournalWriter:

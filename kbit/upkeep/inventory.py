@@ -41,3 +41,11 @@ def study_folders() -> list[Path]:
 def temporaries() -> list[Path]:
     """What is being written, or was when its writer died."""
     return sorted(path for path in RESULTS.rglob(".*.tmp") if path.is_file())
+
+
+def modified(path: Path) -> float:
+    """Unix time of a file's last change; 0 of one that is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kbit.store.head import run_is_alive
 from kbit.store.paths import RESULTS
+from kbit.upkeep.inventory import modified
 
 RUN_ID = re.compile(rb"SLURM run ID: ([A-Za-z0-9_-]+)")
 HEAD_BYTES = 1 << 17
@@ -106,10 +107,3 @@ def beginning(log: Path) -> bytes:
             return stream.read(HEAD_BYTES)
     except OSError:
         return b""
-
-
-def modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from shlex import quote
 
 from kbit.upkeep import inventory
@@ -18,15 +17,8 @@ def check_times() -> Iterator[Finding]:
     tables = (path for folder in inventory.study_folders() for path in sorted(folder.rglob("*.parquet")))
     limit = time.time() + SLACK_SECONDS
     for path in (*inventory.parts(), *inventory.shard_files(), *inventory.requests_files(), *tables):
-        if (dated := modified(path)) > limit:
+        if (dated := inventory.modified(path)) > limit:
             date = datetime.fromtimestamp(dated, UTC)
             yield Finding(
                 "problem", f"{path} is dated in the future ({date:%Y-%m-%d %H:%M} UTC)", f"touch {quote(str(path))}"
             )
-
-
-def modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
