@@ -1,7 +1,7 @@
 """The cut of a model's cells into slices: what one job evaluates.
 
 A fixed function of the model's parameter count and the spec, so that nothing that is added to a study
-re-cuts what exists. The thresholds aim at jobs of 20 to 60 minutes for a paper-sized grid of about 250 specs
+re-cuts what exists. The thresholds aim at jobs of about an hour at most for a paper-sized grid of about 250 specs
 on one data-center GPU (see kbit/plan/cost.py); a bigger grid gives longer jobs, which continue from their journal.
 """
 
