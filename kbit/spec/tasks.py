@@ -149,7 +149,11 @@ def identify_named(entry: TaskEntry, data: tuple[Path, ...]) -> str:
     source = [entry.dataset, entry.dataset_name, entry.revision or "unpinned"]
     files = [digest_file(file) for file in data]
     if entry.text is not None:
-        return digest_json(["text", TEXT_VERSION, entry.name, entry.text.identity(), files or source])
+        # The same bytes are one document under a .txt name, and a document a line under another.
+        read_as = [
+            f"txt {digest}" if file.suffix == ".txt" else digest for file, digest in zip(data, files, strict=True)
+        ]
+        return digest_json(["text", TEXT_VERSION, entry.name, entry.text.identity(), read_as or source])
     return digest_json(["lm-eval", entry.name, files] if files else [entry.name, *source])
 
 

@@ -71,6 +71,14 @@ def test_a_text_is_identified_by_its_settings_and_its_data(folder):
     assert len({identity, *(task.identity for task in others)}) == 12
 
 
+def test_how_a_files_name_says_it_is_read_tells_texts_of_the_same_bytes_apart(folder):
+    """One document that begins with a brace, or a document a line."""
+    (folder / "a.jsonl").rename(folder / "lines.jsonl")
+    (folder / "whole.txt").write_bytes((folder / "lines.jsonl").read_bytes())
+    lines, whole = (resolve(folder, PROSE, data_files=[name], text={}) for name in ("lines.jsonl", "whole.txt"))
+    assert lines.identity != whole.identity
+
+
 def test_identities_of_hub_tasks_are_as_they_were(folder):
     """Of tasks as they could be written before texts and data on disk: computed by hand."""
     entry = PIQA | {"dataset": "baber/piqa", "revision": "142f6d7"}
