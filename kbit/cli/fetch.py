@@ -1,6 +1,5 @@
 """`kbit fetch`: bring what a study names on the hub into the cache, from a machine that has a network."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from kbit.evaluation.fetch import fetch_model_to, fetch_task_to, is_cached
 from kbit.plan.hub import model_stamps, task_stamps
 from kbit.plan.plan import Plan, check_runnable, plan_study
 from kbit.spec.errors import UserError
+from kbit.store.atomic import read_planned
 
 Fetch = Callable[[Path, dict], str]
 LOGS = "results/logs/fetch_model/, results/logs/fetch_task/"
@@ -50,11 +50,7 @@ def fetch_one(fetch: Fetch, stamp: Path, locator: dict) -> bool:
 
 def fetch_file(fetch: Fetch, file: Path, stamp: Path) -> None:
     """Fetch what one file names that planning has written."""
-    try:
-        locator = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} (what to fetch) cannot be read: {error}; plan the study again") from None
-    print(fetch(stamp, locator), file=sys.stderr)
+    print(fetch(stamp, read_planned(file)), file=sys.stderr)
 
 
 def refetch(plan: Plan) -> None:

@@ -79,7 +79,7 @@ def execute(plan: Plan, command: list[str]) -> int:
         code = watch(plan, command, stream)
     if code != 0:
         return explain_failure(code, started, log)
-    if "Nothing to be done" in log.read_text():
+    if "Nothing to be done" in log.read_text(errors="replace"):
         print("Nothing to be done: every cell of the study, its tables and its report are up to date.")
     if report_path(plan.study.name).exists():
         print_verdict(plan)
@@ -109,11 +109,16 @@ def explain_failure(code: int, started: float, log: Path) -> int:
     for anything else the end of Snakemake's output is shown.
     """
     logs = [path for path in (RESULTS / "logs").rglob("*.log") if path.stat().st_mtime >= started]
-    mistakes = [line for path in sorted(logs) for line in path.read_text().splitlines() if line.startswith("kbit: ")]
+    mistakes = [
+        line
+        for path in sorted(logs)
+        for line in path.read_text(errors="replace").splitlines()
+        if line.startswith("kbit: ")
+    ]
     for line in dict.fromkeys(mistakes):
         print(line, file=sys.stderr)
     if mistakes:
         return 2
-    print("\n".join(log.read_text().splitlines()[-15:]), file=sys.stderr)
+    print("\n".join(log.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
     print(f"The run stopped; finished cells are kept. All of Snakemake's output: {log}", file=sys.stderr)
     return code

@@ -6,6 +6,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from kbit.spec.errors import UserError
+
+
+def read_planned(path: Path) -> dict:
+    """What planning wrote for a job. UserError if it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; plan the study again") from None
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, flush it to disk and rename it."""

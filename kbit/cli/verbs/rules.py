@@ -52,19 +52,19 @@ def build_requests(
 
     Example: kbit build-requests results/requests/T.0123456789ab.json --output results/requests/T.0123456789ab.parquet
     """
-    import json
-
     from kbit.evaluation.imports import import_quickly
     from kbit.evaluation.offline import stay_offline
+    from kbit.store.atomic import read_planned
 
     if output and len(specs) > 1:
         raise UserError(f"--output names one file, and {len(specs)} requests specs are given; leave it out")
+    contents = [read_planned(spec) for spec in specs]
     stay_offline()
     import_quickly("kbit.evaluation.stored_task", "kbit.models.tokenizer", "lm_eval.tasks")
     from kbit.evaluation.requests import build_requests as build
 
-    for spec in specs:
-        build(json.loads(spec.read_text()), output or spec.with_suffix(".parquet"), trust_remote_code)
+    for spec, content in zip(specs, contents, strict=True):
+        build(content, output or spec.with_suffix(".parquet"), trust_remote_code)
 
 
 @verb()
