@@ -73,7 +73,7 @@ def read_locator(model: str) -> dict:
 
 
 class Bench:
-    """Evaluates cells on a model; every cell leaves a start and a row in the journal."""
+    """Evaluates cells on a model. Each leaves a row in the journal, and the first of those scored together a start."""
 
     def __init__(self, shard: ShardFile, engine: Engine, source: dict[str, object], journal: JournalWriter) -> None:
         self.shard = shard
@@ -93,7 +93,7 @@ class Bench:
         with AppliedSpec(self.engine, spec) as applied:
             try:
                 footprint = applied.apply()
-                finish_work(self.engine.device)
+                finish_work(self.engine.gpus)
             except UnsupportedError as error:
                 self.write_all(cells, "unsupported", started_at, {"error": describe(error)})
                 return
@@ -204,7 +204,7 @@ class Bench:
             self.write(cell, status, started_at, values)
 
     def write(self, cell: ShardCell, status: str, started_at: str, values: dict[str, object]) -> None:
-        memory = peak_memory_bytes(self.engine.device.type)
+        memory = peak_memory_bytes(self.engine.gpus)
         source = {**self.source, "started_at": started_at, "peak_memory_bytes": memory}
         self.journal.row(cell_row(self.shard, cell, status, source, values))
 

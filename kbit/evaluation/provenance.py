@@ -47,12 +47,12 @@ def git_commit(checkout: Path) -> str | None:
     return commits[0] + ("+" if is_changed else "")
 
 
-def peak_memory_bytes(device_type: str) -> int:
-    """Peak memory so far: of the process, or of the GPU's allocator for cuda."""
-    if device_type == "cuda":
+def peak_memory_bytes(n_gpus: int) -> int:
+    """Peak memory so far: of the process, or, of the first GPUs' allocators, the one that gave out most."""
+    if n_gpus:
         import torch
 
-        return torch.cuda.max_memory_allocated()
+        return max(torch.cuda.max_memory_allocated(index) for index in range(n_gpus))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # macOS counts bytes, Linux KiB.
     return peak if sys.platform == "darwin" else peak * 1024
