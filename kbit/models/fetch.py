@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kbit.models.hub import HubFile, HubUnreachableError, Repository, hub_errors, list_files
+from kbit.models.hub import HubFile, HubUnreachableError, Repository, hub_errors, list_files, not_written
 from kbit.models.locator import Locator, model_repository
 from kbit.spec.errors import UserError
 from kbit.spec.models import TOKENIZER_FILES
@@ -89,8 +89,8 @@ def shard_names(file: Path) -> set[str]:
     if file.suffix != ".json":
         return set()
     try:
-        names = set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, AttributeError) as error:
+        names = set(map(str, json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} is not an index of weights: {error!r}") from None
     if wrong := sorted(name for name in names if not re.fullmatch(r"[\w.-]+\.(safetensors|bin)", name)):
         raise UserError(f"{file} names {wrong[0]!r}, which is no file of weights")
@@ -146,7 +146,10 @@ def check_space(repository: Repository, files: Sequence[HubFile]) -> None:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cache = Path(HF_HUB_CACHE)
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(repository.what, error) from None
     needed, free = sum(file.size for file in files), shutil.disk_usage(cache).free
     if needed > free:
         raise UserError(

@@ -4,20 +4,17 @@ Safetensors, or `.bin` through torch's loader for weights alone, which runs no c
 are the operating system's to keep or drop: they take no memory that anything else needs.
 """
 
-import json
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
 
+from kbit.models.fetch import WEIGHTS, shard_names
 from kbit.models.load import NOT_LOADABLE
 from kbit.models.locator import Locator, find_source, not_loadable
-
-NAMES = ((SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME), (WEIGHTS_NAME, WEIGHTS_INDEX_NAME))
-"""In the order in which transformers looks for them: a whole checkpoint, or the index of one in several files."""
 
 
 class WeightFiles:
@@ -56,18 +53,18 @@ def open_weight_files(locator: Locator, trust_remote_code: bool = False) -> Weig
     try:
         paths = find_paths(Path(source))
         return WeightFiles(paths) if paths and all(is_mappable(path) for path in paths) else None
-    except (*NOT_LOADABLE, KeyError) as error:
+    except NOT_LOADABLE as error:
         raise not_loadable(locator, "model", error) from error
 
 
 def find_paths(folder: Path) -> list[Path]:
-    """The files with weights in a folder; none where transformers would find none."""
-    for whole, index in NAMES:
-        if (folder / whole).is_file():
-            return [folder / whole]
-        if (folder / index).is_file():
-            weight_map = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"]
-            return [folder / name for name in sorted(set(weight_map.values()))]
+    """The files with weights in a folder, in the order in which transformers looks for them; none where it finds none.
+
+    UserError: an index that is none.
+    """
+    for name in chain.from_iterable(WEIGHTS):
+        if (folder / name).is_file():
+            return [folder / each for each in sorted(shard_names(folder / name) or {name})]
     return []
 
 

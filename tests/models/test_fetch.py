@@ -153,6 +153,7 @@ def test_what_cannot_be_fetched_is_one_line_that_says_what_to_do(hub, tmp_path):
     torn = hub.add("model", "org/torn", small_files() | {"model.safetensors.index.json": INDEX})
     climbing = {"model.safetensors.index.json": b'{"weight_map": {"a": "../../secret.safetensors"}}'}
     climber = hub.add("model", "org/climber", small_files() | climbing)
+    listed = hub.add("model", "org/listed", small_files() | {"model.safetensors.index.json": b"[]"})
     cases = [
         (gated.hub_id, gated.commit, f"org/gated is gated: accept its terms on {hub.address}/org/gated, then log in"),
         ("org/none", "0" * 40, "the hub knows no 'org/none', or it is private and asks for a login (`hf auth login`"),
@@ -163,16 +164,26 @@ def test_what_cannot_be_fetched_is_one_line_that_says_what_to_do(hub, tmp_path):
         (large.hub_id, large.commit, "needs 1,000,000,000.0 GB more in the hub cache"),
         (bare.hub_id, bare.commit, "holds no weights that can be read (model.safetensors, "),
         (torn.hub_id, torn.commit, "lacks part-1.safetensors, which its model.safetensors.index.json names"),
+        (listed.hub_id, listed.commit, "model.safetensors.index.json is not an index of weights: TypeError("),
         (climber.hub_id, climber.commit, "names '../../secret.safetensors', which is no file of weights"),
     ]
     outcomes = fetch(hub, tmp_path, *(locator(*case[:2]) for case in cases), HF_TOKEN="hf_other")
     for outcome, (*_, message) in zip(outcomes, cases, strict=True):
-        assert outcome["error"].startswith("model 'm': ") or "secret" in message
+        assert outcome["error"].startswith("model 'm': ") or ".json" in outcome["error"].split()[0]
         assert message in outcome["error"]
         assert "\n" not in outcome["error"]
         assert not outcome["stamp"]
     accepted = locator(gated.hub_id, gated.commit)
     assert fetch(hub, tmp_path, accepted, HF_TOKEN="hf_accepted")[0]["commit"] == gated.commit
+
+
+def test_a_cache_that_cannot_be_made_is_said_in_one_line(hub, tmp_path):
+    repository = hub.add("model", "org/small", small_files() | {"model.safetensors": WEIGHTS})
+    (tmp_path / "file").touch()
+    wanted = locator(repository.hub_id, repository.commit)
+    (outcome,) = fetch(hub, tmp_path, wanted, HF_HUB_CACHE=str(tmp_path / "file" / "hub"))
+    assert outcome["error"].startswith("model 'm': it cannot be stored in the hub cache ")
+    assert outcome["error"].endswith("Not a directory: '" + str(tmp_path / "file" / "hub") + "')")
 
 
 @pytest.fixture(scope="module", autouse=True)

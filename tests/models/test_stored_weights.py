@@ -119,6 +119,14 @@ def test_a_tensor_of_another_shape(copy):
         open_stored_weights(locator)
 
 
+def test_an_index_that_is_none(copy):
+    locator, _ = copy("gpt_neox")
+    (Path(locator["path"]) / "model.safetensors").unlink()
+    (Path(locator["path"]) / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(UserError, match="json is not an index of weights"):
+        open_stored_weights(locator)
+
+
 def test_a_truncated_file(copy):
     locator, _ = copy("gpt_neox")
     file = Path(locator["path"]) / "model.safetensors"
