@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kbit.evaluation.hub_data import data_folder
+from kbit.models.hub import innermost
 from kbit.spec.definition import read_keys
 from kbit.spec.errors import UserError
 from kbit.spec.tasks import loader_of
@@ -52,9 +53,8 @@ def source(locator: dict) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """The innermost message: data loaders wrap the one that helps."""
-    while isinstance(error.__cause__, Exception):
-        error = error.__cause__
+    """The innermost error's name and message."""
+    error = innermost(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from kbit.models.architectures import Architecture
 from kbit.models.inputs import ModelInputs
 from kbit.spec.footprint import Footprint
 from kbit.spec.quant import QuantSpec
@@ -18,7 +17,6 @@ class Engine(Protocol):
     """What scoring needs of a model. Implementations differ in where the weights lie, not in any score."""
 
     config: PretrainedConfig
-    architecture: Architecture
     device: torch.device
     """Where inputs and targets are put."""
     placement: str

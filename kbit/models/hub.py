@@ -151,7 +151,13 @@ def not_written(what: str, error: OSError) -> UserError:
 
 
 def one_line(error: Exception) -> str:
-    """The reason without line breaks, the innermost one: clients wrap it."""
+    """The reason without line breaks, the innermost one."""
+    error = innermost(error)
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def innermost(error: Exception) -> Exception:
+    """The error that helps: clients and data loaders wrap it."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return error

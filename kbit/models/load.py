@@ -25,7 +25,7 @@ def load_model(
     dtype: str,
     device: str,
     trust_remote_code: bool = False,
-    device_map: Mapping[str, str] | None = None,
+    device_map: Mapping[str, int | str] | None = None,
 ) -> PreTrainedModel:
     """The causal LM in `dtype` on `device`, in evaluation mode, without gradients.
 
