@@ -123,11 +123,19 @@ def hub_errors(what: str, hub_id: str, revision: str | None, activity: str) -> I
             f"{what}: {activity} needs the network, which HF_HUB_OFFLINE=1 forbids: unset it, or {ELSEWHERE}"
         ) from None
     except (HfHubHTTPError, ValueError) as error:
+        if is_busy(error):
+            raise unreachable(what, activity, error) from None
         raise UserError(f"{what}: the hub refuses {hub_id}: {one_line(error)}") from None
     except (HTTPError, ConnectionError, LocalEntryNotFoundError) as error:
         raise unreachable(what, activity, error) from None
     except OSError as error:
         raise not_written(what, error) from None
+
+
+def is_busy(error: Exception) -> bool:
+    """The hub answers, but not now: an error of its own, or too many requests."""
+    response = getattr(error, "response", None)
+    return response is not None and (response.status_code >= 500 or response.status_code == 429)
 
 
 def unreachable(what: str, activity: str, error: Exception) -> HubUnreachableError:

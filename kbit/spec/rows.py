@@ -138,7 +138,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "peak_memory_bytes",
         "int64",
-        "Peak memory of the process (GPU: of the device) so far.",
+        "Peak memory of the process (GPU: of the fullest) so far.",
         unit="bytes",
         null="status is crashed",
     ),

@@ -58,10 +58,18 @@ def compact_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> Compaction
         raise UserError(f"the journals in {folder} cannot be merged: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
-    for path in paths:
-        path.unlink()
-    sync_folder(folder)
+    remove_merged(paths, folder)
     return Compaction(len(paths), before, target.stat().st_size)
+
+
+def remove_merged(paths: Iterable[Path], folder: Path) -> None:
+    """UserError if one stays; its rows stand twice then, which readers do not mind, and the next merge takes it."""
+    try:
+        for path in paths:
+            path.unlink()
+        sync_folder(folder)
+    except OSError as error:
+        raise UserError(f"a journal in {folder} was merged but not removed: {error.strerror or error}") from None
 
 
 def numbered_lines(paths: Iterable[Path]) -> Iterator[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kbit.spec.errors import UserError
 from kbit.spec.rows import FINAL_STATUSES
 from kbit.store.journal import JournalScan, JournalWriter, new_journal_path
 from kbit.store.parts import DamagedPartError, part_rows, read_part
@@ -19,7 +20,10 @@ def drop_part(part: Path) -> int:
         kept = journal_rows(part)
     except DamagedPartError:
         kept = 0
-    part.unlink()
+    try:
+        part.unlink()
+    except OSError as error:
+        raise UserError(f"{part} cannot be removed: {error.strerror or error}") from None
     return kept
 
 
@@ -33,7 +37,10 @@ def journal_rows(part: Path) -> int:
         return 0
     frame = read_part(part)
     rows = part_rows(frame.filter(frame["cell_id"].is_in(missing["cell_id"].to_list())))
-    with JournalWriter(new_journal_path(folder, shard_of(part))) as journal:
-        for row in rows:
-            journal.row(row)
+    try:
+        with JournalWriter(new_journal_path(folder, shard_of(part))) as journal:
+            for row in rows:
+                journal.row(row)
+    except OSError as error:
+        raise UserError(f"the rows of {part} cannot be journaled, so it stays: {error.strerror or error}") from None
     return len(rows)

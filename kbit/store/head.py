@@ -52,8 +52,7 @@ def hold_results(verb: str = RUN) -> Iterator[str]:
 
     A second head would delete the first one's Snakemake locks when it ends, so it is refused.
     """
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("a+", encoding="utf-8") as lock:
+    with open_lock() as lock:
         take(lock)
         earlier = read_holder()
         write_holder(lock, f"`{verb}`, process {os.getpid()} on {socket.gethostname()} since {now()}")
@@ -65,6 +64,15 @@ def hold_results(verb: str = RUN) -> Iterator[str]:
         if verb == RUN:
             # Only a head that gets here has ended; the next one finds the name of one that died.
             write_holder(lock, "")
+
+
+def open_lock() -> IO[str]:
+    """UserError where the results folder cannot be written."""
+    try:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        return LOCK.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{LOCK} cannot be opened: {error.strerror}") from None
 
 
 def take(lock: IO[str]) -> None:

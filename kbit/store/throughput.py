@@ -99,7 +99,7 @@ def read_throughput(path: Path) -> ThroughputTable:
         }
     except FileNotFoundError:
         return ThroughputTable()
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} cannot be read ({error!r}): drop it with `rm {path}`, it is only a help") from None
     return ThroughputTable(tuple(rows), predictions)
 

@@ -65,3 +65,10 @@ def test_a_file_system_without_locks_is_named(monkeypatch):
         pass
     assert LOCK.exists()
     assert not is_held()  # `kbit status` and `kbit doctor` ask, and go on
+
+
+def test_a_results_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"results/\.kbit-run\.lock cannot be opened: "), hold_results():
+        pytest.fail("held")

@@ -64,3 +64,10 @@ def test_a_damaged_file_is_named_with_the_command_that_drops_it(tmp_path, conten
     path.write_text(content)
     with pytest.raises(UserError, match=rf"{path} cannot be read .*rm {path}"):
         read_throughput(path)
+
+
+def test_predictions_of_another_shape_are_a_damaged_file(tmp_path):
+    file = tmp_path / "throughput.json"
+    file.write_text('{"version": 1, "rows": [], "predictions": []}')
+    with pytest.raises(UserError, match="drop it with `rm "):
+        read_throughput(file)
