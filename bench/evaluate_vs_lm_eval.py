@@ -6,10 +6,10 @@
 (a) A whole study: 20 specs x the tasks of config/tiny.yaml with their limits, one `lm_eval` call per spec against plan,
 requests and one shard of ours, every process counted with its children (whole_study.py). Targets: 15 times less on
 the 32-wide NeoX (`ratio_small=`), 5 times on the 160-wide (`ratio_large=`), and the same metrics.
-(b) Scoring alone, on token ids (scoring_alone.py). Targets: 3 times less on 4-choice items (`ratio_choice=`), 1.5 times
-on last words (`ratio_last_word=`), against HFLM at its best batch size, with or without its logits cache, whichever is
-quicker. Beside each stands the ratio of the sides' operations: where the blocks' matrices are most of the work, that is
-what the ratio comes to.
+(b) Scoring alone, on token ids (scoring_alone.py), against HFLM at its best batch size, with or without its logits
+cache, whichever is quicker. Targets on the 32-wide NeoX: 3 times less on 4-choice items (`ratio_choice=`), 1.5 times on
+last words (`ratio_last_word=`). On the 160-wide the blocks' matrices are most of the work, so that no scorer that runs
+every token through every block does much better than the ratio of the sides' operations: the target is 0.9 of it.
 
 --profile adds where our own CPU time goes. Writes bench/results/evaluate_vs_lm_eval.json; exit code 1 if a target is
 missed.
@@ -35,6 +35,8 @@ from kbit.models.tokenizer import load_tokenizer
 
 MODELS = {"small": "neox-32x2", "large": "neox-160x4"}
 STUDY_TARGETS = {"small": 15.0, "large": 5.0}
+SHARE_OF_OPERATIONS = 0.9
+"""Of the ratio of operations, for scoring alone with the large model."""
 ITEMS = {"small": 4, "large": 1}
 """Of --items: the small model would be done before its time could be told."""
 TOKEN_BUDGET = 2048
@@ -108,11 +110,12 @@ def verdict(result: dict) -> tuple[list[str], list[str]]:
         for name, found in formats.items():
             # Against the quicker of HFLM's two ways.
             ratio, bound = min(found["ratio"].values()), found["operations_ratio"]
+            target = TARGETS[name] if size == "small" else round(SHARE_OF_OPERATIONS * bound, 2)
             lines.append(
-                f"ratio_{name}={ratio} ({MODELS[size]}, target {TARGETS[name]}; the operations' is {bound}; "
+                f"ratio_{name}={ratio} ({MODELS[size]}, target {target}; the operations' is {bound}; "
                 f"{found['ratio_with_preparation']} with batches prepared anew)"
             )
-            missed += [lines[-1]] if ratio < TARGETS[name] else []
+            missed += [lines[-1]] if ratio < target else []
             missed += [] if found["agrees"] else [f"{name} on {MODELS[size]}: scores differ"]
     for size, found in result.get("study", {}).items():
         lines.append(

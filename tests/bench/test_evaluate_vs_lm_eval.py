@@ -26,9 +26,9 @@ def test_both_sides_give_the_same_scores_and_are_timed_as_often(monkeypatch):
     assert 12 <= round(scored / 32_768) <= 36
 
 
-def scoring(ratio: float, agrees: bool = True) -> dict:
+def scoring(ratio: float, agrees: bool = True, size: str = "small") -> dict:
     found = {"ratio": {"a": ratio, "b": ratio + 1}, "operations_ratio": 2.5, "ratio_with_preparation": 1.0}
-    return {"small": {"choice": found | {"agrees": agrees}}}
+    return {size: {"choice": found | {"agrees": agrees}}}
 
 
 def study(ratio: float, wrong: list[str]) -> dict:
@@ -46,6 +46,11 @@ def test_a_ratio_below_its_target_and_scores_that_differ_are_missed():
     assert verdict({"study": study(16.0, ["int3 ho_piqa acc: 0.5 against 0.6"])})[1] == [
         "metrics differ: int3 ho_piqa acc: 0.5 against 0.6"
     ]
+
+
+def test_a_large_model_is_held_to_its_operations():
+    assert verdict({"scoring": scoring(2.25, size="large")})[1] == []
+    assert len(verdict({"scoring": scoring(2.24, size="large")})[1]) == 1
 
 
 def test_accuracies_must_be_equal_and_perplexities_nearly():
