@@ -150,12 +150,15 @@ def test_a_cell_named_by_two_grids_is_planned_once(config):
     ]
 
 
-def test_adding_to_a_study_never_re_cuts_what_exists(config):
-    before = {shard.part for shard in config.plan(models=[LARGE]).shards}
+@pytest.mark.parametrize("large", [LARGE, LARGE | {"parameters": 10**11}], ids=["7 B", "100 B"])
+def test_adding_to_a_study_never_re_cuts_what_exists(config, large):
+    before = {(shard.model.slug, shard.slice_name) for shard in config.plan(models=[large]).shards}
     larger = STUDY | {
         "grids": [GRID | {"bits": [3, 4], "data_types": ["int", "float", "dynamic"], "exponent_bits": {3: [2], 4: [2]}}]
     }
-    after = {shard.part for shard in config.plan(models=[LARGE, PYTHIA], study=larger).shards}
+    after = {
+        (shard.model.slug, shard.slice_name) for shard in config.plan(models=[large, PYTHIA], study=larger).shards
+    }
     assert before < after
 
 
@@ -171,8 +174,15 @@ def test_renaming_changes_the_stamp_of_the_tables(config):
 
 @pytest.mark.parametrize(
     ("parameters", "expected"),
-    [(70e6, "all"), (1e9, "float"), (7e9, "float-k4"), (20e9, "float-k4-b64")],
-    ids=["70 M", "1 B", "7 B", "20 B"],
+    [
+        (70e6, "all"),
+        (2e9, "float"),
+        (7e9, "k4"),
+        (20e9, "float-k4"),
+        (66e9, "float-k4-fine"),
+        (176e9, "float4e2-b64"),
+    ],
+    ids=["70 M", "2 B", "7 B", "20 B", "66 B", "176 B"],
 )
 def test_slices_are_a_function_of_the_parameter_count(parameters, expected):
     spec = QuantSpec(data_type="float", bits=4, exponent_bits=2, block_size=64)
@@ -180,4 +190,4 @@ def test_slices_are_a_function_of_the_parameter_count(parameters, expected):
 
 
 def test_the_control_of_a_large_model_is_a_slice_of_its_own():
-    assert slice_name(int(7e9), CONTROL) == "none"
+    assert slice_name(int(7e9), CONTROL) == "k16"

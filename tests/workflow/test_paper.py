@@ -33,4 +33,4 @@ def test_planning_the_paper_imports_nothing_heavy(name, tmp_path):
     assert "kbit.plan.plan" in imported
     assert not HEAVY & (imported - by_itself)
     # 33 models; the count of cells is worked out by hand in tests/spec.
-    assert re.search(r'"cells": 37970|evaluate +1753', done.stdout + done.stderr)
+    assert re.search(r'"cells": 37970|evaluate +691', done.stdout + done.stderr)
