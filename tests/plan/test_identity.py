@@ -156,9 +156,7 @@ def test_adding_to_a_study_never_re_cuts_what_exists(config, large):
     larger = STUDY | {
         "grids": [GRID | {"bits": [3, 4], "data_types": ["int", "float", "dynamic"], "exponent_bits": {3: [2], 4: [2]}}]
     }
-    after = {
-        (shard.model.slug, shard.slice_name) for shard in config.plan(models=[large, PYTHIA], study=larger).shards
-    }
+    after = {(shard.model.slug, shard.slice_name) for shard in config.plan(models=[large, PYTHIA], study=larger).shards}
     assert before < after
 
 
