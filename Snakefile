@@ -45,7 +45,7 @@ localrules:
     all,
     fetch_model,
     fetch_task,
-    build_tables,
+    tables,
     fit,
     report,
 

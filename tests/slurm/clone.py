@@ -7,7 +7,7 @@ import sys
 from lab_files import ACCOUNT, PARTITION
 from workspace import Workspace
 
-TABLES = ("--until", "build_tables")
+TABLES = ("--until", "tables")
 """The head's own work, but for fits and report: those know nothing of Slurm."""
 QUICK = ("--latency-wait", "20", "--slurm-init-seconds-before-status-checks", "2")
 """The test's cluster answers at once and its file system is local: the waits of a real one are cut short."""

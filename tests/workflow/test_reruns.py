@@ -7,7 +7,7 @@ import time
 import pytest
 from workspace import Workspace
 
-DOWNSTREAM = {"build_tables": 1, "fit": 1, "report": 1}
+DOWNSTREAM = {"tables": 1, "fit": 1, "report": 1}
 
 
 def test_finished_study_has_nothing_to_do(workspace):

@@ -7,7 +7,7 @@ out   results/studies/{study}/fits.parquet  verdicts, laws and linear models wit
 
 rule fit:
     input:
-        rules.build_tables.output,
+        rules.tables.output,
     output:
         fits_path(STUDY),
     log:

@@ -7,7 +7,7 @@ out   reports/{study}/index.html
 
 rule report:
     input:
-        rules.build_tables.output,
+        rules.tables.output,
         rules.fit.output,
     output:
         report_path(STUDY),

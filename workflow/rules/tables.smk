@@ -6,14 +6,14 @@ out   results/studies/{study}/tables/*.parquet    cells, scores, points, models
 """
 
 
-rule build_tables:
+rule tables:
     input:
         PARTS,
     output:
         PLAN.stamp,
         [tables_folder(STUDY) / f"{table}.parquet" for table in ("cells", "scores", "points", "models")],
     log:
-        f"results/logs/build_tables/{STUDY}.log",
+        f"results/logs/tables/{STUDY}.log",
     threads: 1
     resources:
         mem_mb=4000,
