@@ -1,5 +1,6 @@
 """A whole study through profiles/slurm: the same numbers, jobs that ask for what was planned, and only what is new."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,15 @@ def test_adding_a_task_evaluates_the_missing_cells_alone(clone, lab):
     assert len(added) == 2 * 3
     assert set(clone.evaluations().values()) == {1}
     assert clone.table("cells").height == 2 * 3 * 2
+
+
+def test_the_head_itself_may_be_a_job(clone, lab):
+    """As docs/running-on-slurm.md says for login nodes that kill long processes."""
+    clone.write_study(models=["a", "b", "c"])
+    submit = ["sbatch", "--parsable", "--wait", "--mem", "2G", "--time", "10", "--output", "head.log"]
+    submit += ["--wrap", shlex.join(clone.command(*TABLES))]
+    head = clone.call(*submit).stdout.strip()
+    (job,) = lab.jobs(*clone.submitted())
+    assert (job["JobIDRaw"] != head, rules([job])) == (True, ["evaluate"])
+    assert job["State"] == "COMPLETED", (clone.root / "head.log").read_text()
+    assert clone.table("cells").height == 9
