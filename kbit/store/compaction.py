@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kbit.spec.errors import UserError
 from kbit.store.journal import new_journal_path, sync_folder
-from kbit.store.lines import START, decode_line
+from kbit.store.lines import DEATH, START, decode_line
 from kbit.store.writers import IDLE_HOURS, may_be_written
 
 MERGED = "merged"
@@ -39,8 +39,9 @@ def idle_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> list[Path]:
 def compact_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> Compaction | None:
     """Merge the journals of a model; None if there are not several, or one may still be written.
 
-    Every row stays, and the start of every cell that left none. Starts that a row followed, damaged lines and second
-    copies of a row go. UserError if they cannot be read or the merged one not be written; then nothing has changed.
+    Every row stays, the start of every cell that left none, and the deaths at every cell without a final one. Starts
+    that a row followed, damaged lines and second copies of a row go. UserError if they cannot be read or the merged
+    one not be written; then nothing has changed.
     """
     paths = idle_journals(folder, idle_hours)
     if len(paths) < 2:
@@ -86,6 +87,7 @@ def kept_lines(paths: Sequence[Path]) -> set[int]:
     """Numbers of the lines that say all that the journals say (`kbit.store.journal.JournalState`)."""
     rows: dict[bytes, int] = {}
     open_starts: dict[str, int] = {}
+    deaths: dict[str, dict[bytes, int]] = {}
     final: set[str] = set()
     for number, line in numbered_lines(paths):
         event = decode_line(line)
@@ -95,14 +97,19 @@ def kept_lines(paths: Sequence[Path]) -> set[int]:
             if event.cell_id not in final:
                 open_starts[event.cell_id] = number
             continue
-        open_starts.pop(event.cell_id, None)
         digest = hashlib.sha256(line).digest()
+        if event.what == DEATH and event.cell_id not in final:
+            deaths.setdefault(event.cell_id, {}).setdefault(digest, number)
+        if not event.is_row:
+            continue
+        open_starts.pop(event.cell_id, None)
         if event.is_final:
             final.add(event.cell_id)
+            deaths.pop(event.cell_id, None)
             rows.setdefault(digest, number)  # the first of a cell counts
         else:
             rows[digest] = number  # of failed ones the last
-    return {*rows.values(), *open_starts.values()}
+    return {*rows.values(), *open_starts.values(), *(number for notes in deaths.values() for number in notes.values())}
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kbit.spec.errors import UserError
 from kbit.spec.rows import ROW_VERSION
-from kbit.store.lines import START, Event, decode_line, encode_line
+from kbit.store.lines import DEATH, START, Event, decode_line, encode_line
 from kbit.store.rows import Row, decode_row, encode_row
 from kbit.store.writers import this_host
 
@@ -39,6 +39,10 @@ class JournalWriter:
     def start(self, cell_id: str, details: Mapping[str, object]) -> None:
         """Note that a cell is about to be evaluated; `details` (JSON) say where and by what."""
         self._write(encode_line(cell_id, START, dict(details)))
+
+    def death(self, cell_id: str, note: Mapping[str, object]) -> None:
+        """Note what ended the worker at a cell; `note` (JSON) holds died_at, the time by which readers tell notes."""
+        self._write(encode_line(cell_id, DEATH, dict(note)))
 
     def row(self, row: Mapping[str, object]) -> None:
         """Record the row of a cell. ValueError if it does not fit the row schema."""
@@ -79,6 +83,8 @@ class JournalState:
     """Latest failed rows of cells without a final row."""
     open_starts: dict[str, dict] = field(default_factory=dict)
     """Details of the latest start of cells whose evaluation left no row of any kind."""
+    deaths: dict[str, dict[str, dict]] = field(default_factory=dict)
+    """Notes of what ended workers at cells without a final row, by cell id and time."""
     bad_lines: dict[Path, int] = field(default_factory=dict)
     """Torn or corrupted lines that were skipped, by file."""
     row_counts: dict[str, int] = field(default_factory=dict)
@@ -90,6 +96,11 @@ class JournalState:
             if cell_id not in self.rows:
                 self.open_starts[cell_id] = event.content
             return
+        if event.what == DEATH and cell_id not in self.rows:
+            note = event.content
+            self.deaths.setdefault(cell_id, {})[note["died_at"]] = note
+        if not event.is_row:
+            return
         self.row_counts[cell_id] = self.row_counts.get(cell_id, 0) + 1
         self.open_starts.pop(cell_id, None)
         if cell_id in self.rows:
@@ -98,6 +109,7 @@ class JournalState:
         if event.is_final:
             self.rows[cell_id] = row
             self.failed.pop(cell_id, None)
+            self.deaths.pop(cell_id, None)
         else:
             self.failed[cell_id] = row
 

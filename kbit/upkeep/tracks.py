@@ -91,6 +91,7 @@ def read_journal(path: Path, track: Track) -> tuple[int, set[str]]:
                 started.add(event.cell_id)
                 if event.cell_id not in track.finished:
                     track.opened.add(event.cell_id)
+            if not event.is_row:
                 continue
             rows += 1
             started.discard(event.cell_id)

@@ -14,7 +14,7 @@ from kbit.spec.errors import UserError
 from kbit.store import compaction
 from kbit.store.compaction import compact_journals
 from kbit.store.journal import JournalScan, new_journal_path, read_journals
-from kbit.store.lines import START, decode_line, encode_line
+from kbit.store.lines import DEATH, START, decode_line, encode_line
 from kbit.store.rows import encode_row
 from kbit.store.writers import SETTLE_SECONDS, this_host
 
@@ -24,7 +24,7 @@ LONG_AGO = time.time() - 30 * 24 * 3600
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(CELLS),
-        st.sampled_from([START, "ok", "collapsed", "unsupported", "crashed", "failed"]),
+        st.sampled_from([START, DEATH, "ok", "collapsed", "unsupported", "crashed", "failed"]),
         st.integers(0, 2),
         st.sampled_from(["intact"] * 6 + ["damaged"]),
     ),
@@ -33,7 +33,8 @@ EVENTS = st.lists(
 
 
 def line_of(make_row, cell: str, what: str, variant: int, state: str) -> bytes:
-    content = {"variant": variant} if what == START else {"row": encode_row(make_row(cell, what, seconds=variant / 8))}
+    notes = {START: {"variant": variant}, DEATH: {"died_at": f"at {variant}"}}
+    content = notes.get(what) or {"row": encode_row(make_row(cell, what, seconds=variant / 8))}
     line = encode_line(cell, what, content)
     return line if state == "intact" else line[:40] + b"?" + line[41:]
 
@@ -53,12 +54,12 @@ def write_old(folder: Path, journals: list[bytes], host: str = "far_away") -> li
 def rows_in(folder: Path) -> set[bytes]:
     """Every intact line of a row."""
     lines = (line for path in folder.glob("*.jsonl") for line in path.read_bytes().splitlines())
-    return {line for line in lines if (event := decode_line(line)) and event.what != START}
+    return {line for line in lines if (event := decode_line(line)) and event.is_row}
 
 
 def state_of(folder: Path, row_bits) -> tuple:
     state = read_journals(folder)
-    return row_bits(state.rows), row_bits(state.failed), state.open_starts
+    return row_bits(state.rows), row_bits(state.failed), state.open_starts, state.deaths
 
 
 @given(journals=st.lists(EVENTS, min_size=2, max_size=4), torn=st.booleans(), killed=st.booleans())
@@ -84,7 +85,8 @@ def test_nothing_that_journals_say_is_lost(journals, torn, killed, make_row, row
     assert rows_in(folder) == rows
     assert state_of(folder, row_bits) == state
     lines = merged.read_bytes().splitlines()
-    assert len(lines) == len(set(lines)) == len(rows) + len(state[2])
+    deaths = sum(map(len, state[3].values()))
+    assert len(lines) == len(set(lines)) == len(rows) + len(state[2]) + deaths
     assert JournalScan(folder).finished_cells() == set(state[0])
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kbit.spec.errors import UserError
 from kbit.store import rows as store_rows
-from kbit.store.journal import JournalScan, JournalWriter, new_journal_path, read_journal, read_journals
+from kbit.store.journal import JournalScan, JournalState, JournalWriter, new_journal_path, read_journal, read_journals
 from kbit.store.lines import decode_line, encode_line
 
 CELLS = [f"{number:032x}" for number in range(12)]
@@ -171,3 +171,25 @@ def test_line_checksum_covers_cell_status_and_content():
     assert decode_line(line.replace(b" ok ", b" no ")) is None
     assert decode_line(b"") is None
     assert decode_line(b"no journal at all\n") is None
+
+
+def test_deaths_are_known_once_each_until_a_final_row_follows(make_row, tmp_path):
+    first, second = ({"died_at": f"2026-01-0{day}", "memory_limit_bytes": day} for day in (1, 2))
+    for name in ("a", "b"):  # a merge that was cut off leaves lines twice
+        with JournalWriter(tmp_path / f"{name}.jsonl") as journal:
+            journal.death(CELLS[0], first)
+            journal.death(CELLS[0], second)
+            journal.death(CELLS[1], first)
+    state = read_journals(tmp_path)
+    assert list(state.deaths[CELLS[0]].values()) == [first, second]
+    assert not state.row_counts
+    with JournalWriter(tmp_path / "c.jsonl") as journal:
+        journal.row(make_row(CELLS[0], "failed", error="I/O"))
+        journal.row(make_row(CELLS[1]))
+    assert set(read_journals(tmp_path).deaths) == {CELLS[0]}
+
+
+def test_what_only_a_newer_release_knows_is_no_row(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(encode_line(CELLS[0], "applause", {"hands": 2}))
+    state = read_journals(tmp_path)
+    assert state == JournalState()

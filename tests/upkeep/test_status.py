@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from kbit.cli import main
 from kbit.cli.status import duration
 from kbit.store.head import hold_results
+from kbit.store.lines import DEATH, encode_line
 from kbit.store.paths import shard_log_path
 from kbit.upkeep.slurm import Job, Queue
 from kbit.upkeep.status import COUNTED, study_status
+from kbit.upkeep.verify import verify_results
 
 STATES = ("done", "running", "queued", "failed", "to_do")
 
@@ -70,6 +73,16 @@ def test_the_journal_of_a_dead_writer_runs_nothing(started):
     shard = started.plan().shards[0]
     started.write_journal(shard, started.rows(shard, ["ok"] + [None] * 5), opened=shard.cells[3].cell_id)
     assert counts(started) == (1, 0, 0, 0, 5)
+
+
+def test_a_cell_that_ran_out_of_memory_is_still_to_do(started):
+    shard = started.plan().shards[0]
+    path = started.write_journal(shard, started.rows(shard, ["ok"] + [None] * 5), opened=shard.cells[3].cell_id)
+    note = {"died_at": "2026-01-01T00:00:00.000+00:00", "memory_limit_bytes": 10**9}
+    path.write_bytes(path.read_bytes() + encode_line(shard.cells[3].cell_id, DEATH, note))
+    os.utime(path, (time.time() - 2e6, time.time() - 2e6))
+    assert counts(started) == (1, 0, 0, 0, 5)
+    assert not [finding for finding in verify_results(Counter()) if str(path) in finding.what]
 
 
 def test_while_a_run_is_at_work_the_rest_is_queued(started):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kbit.spec.errors import UserError
 from kbit.spec.models import model_slug
-from kbit.store.lines import START, Event, decode_line
+from kbit.store.lines import DEATH, START, Event, decode_line
 from kbit.store.rows import check_row, decode_row
 from kbit.store.writers import may_be_written, writer_of
 from kbit.upkeep.finding import Finding
@@ -25,7 +25,7 @@ def check_journal(path: Path, records: Records) -> Iterator[Finding]:
                 event = decode_line(line)
                 if event is None:
                     wrong["damaged" if line.endswith(b"\n") else "torn"] += 1
-                elif event.what != START and (fault := check_event(event, records)):
+                elif event.what not in (START, DEATH) and (fault := check_event(event, records)):
                     wrong[fault] += 1
     except OSError as error:
         yield Finding("problem", f"journal {path} cannot be read: {error.strerror}", "see to the file system")
