@@ -16,7 +16,7 @@ from kbit.evaluation.devices import choose_device, device_name, finish_work
 from kbit.evaluation.divergence import Comparison
 from kbit.evaluation.evaluate import TaskResult, evaluate_tasks
 from kbit.evaluation.faults import DeviceLostError, describe, is_device_error, is_out_of_memory, is_passing
-from kbit.evaluation.provenance import peak_memory_bytes, provenance, utc_now
+from kbit.evaluation.provenance import gpu_columns, peak_memory_bytes, provenance, utc_now
 from kbit.evaluation.requests import Requests, read_requests
 from kbit.evaluation.scorer import max_length
 from kbit.evaluation.text_windows import check_context
@@ -46,6 +46,7 @@ def evaluate_job(job: dict) -> None:
     source = {
         **provenance(job["threads"], device_name(device)),
         **engine_columns(engine),
+        **gpu_columns(engine.gpus),
         "trust_remote_code": job["trust_remote_code"],
     }
     cells = {cell.cell_id: cell for cell in shard.cells}

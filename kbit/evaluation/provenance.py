@@ -1,10 +1,14 @@
-"""Where a row comes from: versions, commit, machine, memory. Imports no torch."""
+"""Where a row comes from: versions, commit, machine, job, GPUs, memory. Imports no torch unless asked about GPUs."""
 
+import json
+import os
 import platform
+import re
 import resource
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -13,6 +17,9 @@ from pathlib import Path
 import kbit
 
 CHECKOUT = Path(kbit.__file__).parents[1]
+PACKAGES = ("numpy", "tokenizers", "safetensors")
+"""What a score passes through beside the packages that have a column of their own."""
+LOADED_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def provenance(threads: int, device: str) -> dict[str, object]:
@@ -20,13 +27,58 @@ def provenance(threads: int, device: str) -> dict[str, object]:
     return {
         "threads": threads,
         "device": device,
-        "host": socket.gethostname() or platform.node(),
+        **place(),
         "git_commit": git_commit(CHECKOUT),
         "kbit_version": kbit.__version__,
         "torch_version": version("torch"),
         "transformers_version": version("transformers"),
         "lm_eval_version": version("lm_eval"),
+        "package_versions": package_versions(PACKAGES),
     }
+
+
+def place() -> dict[str, str | None]:
+    """The columns that say where this process runs; Slurm's are null outside of its jobs."""
+    return {
+        "host": socket.gethostname() or platform.node(),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        "node": os.environ.get("SLURMD_NODENAME"),
+    }
+
+
+def package_versions(packages: Iterable[str]) -> str:
+    """JSON: Python's version and that of each package."""
+    return json.dumps({"python": platform.python_version(), **{package: version(package) for package in packages}})
+
+
+def gpu_columns(n_gpus: int) -> dict[str, str | None]:
+    """The columns that say which GPUs these were, the first of those visible, and what drives them; null on a CPU."""
+    if not n_gpus:
+        return {"gpu_uuids": None, "driver_version": None, "cuda_version": None}
+    import torch
+
+    uuids = (torch.cuda.get_device_properties(index).uuid for index in range(n_gpus))
+    return {
+        "gpu_uuids": ",".join(f"GPU-{uuid}" for uuid in uuids),
+        "driver_version": driver_version(LOADED_DRIVER),
+        "cuda_version": torch.version.cuda,
+    }
+
+
+def driver_version(loaded: Path) -> str | None:
+    """Version of the NVIDIA driver, from the kernel where it tells, else from nvidia-smi; None if neither knows."""
+    try:
+        found = re.search(r"Kernel Module\b.*?\s(\d+(?:\.\d+)+)\s", loaded.read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    if found:
+        return found[1]
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return lines[0].strip() if lines else None
 
 
 @cache

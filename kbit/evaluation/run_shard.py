@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kbit.evaluation.part_metadata import part_metadata
+from kbit.evaluation.provenance import utc_now
 from kbit.evaluation.supervisor import Supervisor
 from kbit.spec.errors import UserError
 from kbit.spec.rows import FINAL_STATUSES
@@ -51,6 +53,7 @@ def run_shard(
     device to use at most; None: what is free.
     UserError for a shard, model, task or node at fault: no part is written, the journal keeps what was finished.
     """
+    began_at = utc_now()
     shard = read_shard(shard_file)
     known = take_over(shard, part)
     missing = [cell for cell in shard.cells if cell.cell_id not in known.rows]
@@ -67,7 +70,7 @@ def run_shard(
         supervisor = Supervisor(shard, job, worker_command)
         rows |= supervisor.evaluate(missing, known.open_starts)
     chosen = [rows[cell.cell_id] for cell in shard.cells]
-    write_part(chosen, part, {"model_id": shard.model_id, "slice": shard.slice_name, "key": shard.key})
+    write_part(chosen, part, part_metadata(shard, shard_file, chosen, began_at))
     outcome = ShardOutcome(
         len(chosen), len(missing), Counter(row["status"] for row in chosen), sum(known.bad_lines.values())
     )

@@ -6,7 +6,7 @@ belong to a study and are joined when its tables are built.
 
 from dataclasses import dataclass
 
-ROW_VERSION = 2
+ROW_VERSION = 3
 """Raised when a column is added or changes. Readers fill columns that older parts lack with null."""
 
 STATUSES = ("ok", "collapsed", "unsupported", "crashed", "failed")
@@ -30,6 +30,7 @@ class Column:
 
 UNSCORED = "the cell has no scores (status unsupported, crashed or failed)"
 OLDER = "written before row version 2"
+OLDER_OR = "written before row version 3, or"
 UNQUANTIZED = "the model was not quantized (status unsupported, crashed, or failed in quantizing)"
 
 COLUMNS: tuple[Column, ...] = (
@@ -127,6 +128,14 @@ COLUMNS: tuple[Column, ...] = (
         "(pristine read again from the files), streamed (layer by layer through the device).",
         null=OLDER,
     ),
+    Column(
+        "gpu_uuids",
+        "string",
+        "Which GPUs these were: UUIDs as `nvidia-smi -L` has them, joined by commas.",
+        null=f"{OLDER_OR} on a CPU",
+    ),
+    Column("driver_version", "string", "Version of the NVIDIA driver.", null=f"{OLDER_OR} on a CPU"),
+    Column("cuda_version", "string", "CUDA that torch was built for.", null=f"{OLDER_OR} on a CPU"),
     Column("seconds", "float64", "Wall time of scoring this cell.", unit="s", null=UNSCORED),
     Column(
         "quantize_seconds",
@@ -144,9 +153,19 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("started_at", "string", "UTC time at which the cell was started, ISO 8601."),
     Column("host", "string", "Name of the machine."),
+    Column(
+        "slurm_job_id", "string", "Slurm's id of the job that evaluated the cell.", null=f"{OLDER_OR} not a Slurm job"
+    ),
+    Column("node", "string", "Slurm's name of its node.", null=f"{OLDER_OR} not a Slurm job"),
     Column("git_commit", "string", "Commit of the checkout, with + if it was changed.", null="not run from a checkout"),
     Column("kbit_version", "string", "Version of this software."),
     Column("torch_version", "string", "Version of torch."),
     Column("transformers_version", "string", "Version of transformers."),
     Column("lm_eval_version", "string", "Version of lm-eval."),
+    Column(
+        "package_versions",
+        "string",
+        "Versions of what else a score passes through, JSON: python, numpy, tokenizers, safetensors.",
+        null="written before row version 3",
+    ),
 )

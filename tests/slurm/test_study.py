@@ -12,7 +12,7 @@ from kbit.plan.plan import plan_study
 from kbit.plan.resources import estimate_study
 from kbit.spec.hardware import hardware_of_profile
 
-PASSING = ("host", "seconds", "quantize_seconds", "peak_memory_bytes", "started_at")
+PASSING = ("host", "node", "slurm_job_id", "seconds", "quantize_seconds", "peak_memory_bytes", "started_at")
 """Columns that may differ between two runs of a cell."""
 
 
