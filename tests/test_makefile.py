@@ -18,6 +18,9 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 def clone(tmp_path: Path) -> Path:
     shutil.copy(MAKEFILE, tmp_path)
     (tmp_path / "requirements.lock").write_text("torch==2.13.0\n")
+    for study in ("config/tiny.yaml", "config/paper.yaml", "elsewhere/mine.yaml"):
+        (tmp_path / study).parent.mkdir(exist_ok=True)
+        (tmp_path / study).touch()
     return tmp_path
 
 
@@ -63,11 +66,31 @@ def test_absent_python_gets_one_line(clone):
     assert "kbit needs Python 3.11 or newer" in result.stderr
 
 
-def test_study_calls_kbit_run(clone):
+@pytest.mark.parametrize(
+    ("arguments", "called"),
+    [
+        ([], "config/tiny.yaml --profile profiles/local"),
+        (["PROFILE=slurm", "STUDY=config/paper.yaml"], "config/paper.yaml --profile profiles/slurm"),
+        (["STUDY=paper", "ARGS=-n --until tables"], "config/paper.yaml --profile profiles/local -n --until tables"),
+        (["STUDY=paper.yaml"], "config/paper.yaml --profile profiles/local"),
+        (["STUDY=elsewhere/mine.yaml", "PROFILE=my/site"], "elsewhere/mine.yaml --profile my/site"),
+    ],
+    ids=["default", "by its file", "by its name", "by its file's name", "elsewhere"],
+)
+def test_study_calls_kbit_run(clone, arguments, called):
     make_environment(clone)
-    result = make(clone, "study", "STUDY=paper", "PROFILE=slurm", "ARGS=-n --until tables", "PYTHON=false")
+    result = make(clone, "study", "PYTHON=false", *arguments)  # `false` could make no environment
     assert result.returncode == 0, result.stderr
-    assert result.stdout == "kbit run config/paper.yaml --profile profiles/slurm -n --until tables\n"
+    assert result.stdout == f"kbit run {called}\n"
+
+
+@pytest.mark.parametrize("study", ["config/nope.yaml", "nope", "requirements.lock", ""])
+def test_a_study_that_is_not_there_gets_one_line(clone, study):
+    result = make(clone, "study", f"STUDY={study}")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert f"STUDY={study} is neither a YAML file nor the name of one in config/" in result.stderr
+    assert make(clone, "help", f"STUDY={study}").returncode == 0
 
 
 def test_touched_lock_rebuilds_nothing(clone):
