@@ -13,8 +13,8 @@ HEAVY = {"torch", "transformers", "lm_eval", "datasets", "polars", "pyarrow"}
 COMMANDS = {
     "kbit plan": ["kbit.cli", "plan", "--json", STUDY],
     "snakemake -n": [
-        *["snakemake", "-n", "--quiet", "all", "-s", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles/slurm")],
-        *["--config", f"study={STUDY}", "--until", "tables"],
+        *["snakemake", "-n", "--quiet", "all", "--snakefile", str(ROOT / "Snakefile")],
+        *["--profile", str(ROOT / "profiles/slurm"), "--config", f"study={STUDY}", "--until", "tables"],
     ],
 }
 
