@@ -3,14 +3,21 @@
 They go on by themselves and their cells are kept; but a new head would submit the same shards beside them.
 """
 
+import shutil
 import subprocess
 import time
 
 from kbit.spec.errors import choice_error
-from kbit.upkeep.slurm import Job, read_queue
+from kbit.upkeep.slurm import Job, Queue, read_queue
 
 CHOICES = ("wait", "cancel")
 POLL_SECONDS = 15
+TRIES = 4
+"""For a first answer."""
+CANCEL_SECONDS = 60
+"""A busy controller answers late."""
+SILENT_SECONDS = 300
+"""The queue may be silent for so long before the user is told, and is told again."""
 
 
 def check_choice(choice: str) -> None:
@@ -21,39 +28,76 @@ def check_choice(choice: str) -> None:
 
 def settle_orphans(choice: str) -> None:
     """Return when Slurm has no job left of an earlier head of this results folder. The caller holds the folder."""
-    queue = read_queue(headless=True)
+    queue = first_answer()
     if queue.silence:
-        print(f"Slurm's queue is unknown ({queue.silence}): jobs of an earlier run, if any, go on beside this one")
+        tell(f"Slurm's queue is unknown ({queue.silence}): jobs of an earlier run, if any, go on beside this one")
         return
     jobs = queue.orphans
     if not jobs:
         return
     if choice == "cancel":
-        print(f"{len(jobs)} Slurm jobs of an earlier run are cancelled; the cells they finished are kept", flush=True)
+        tell(f"{len(jobs)} Slurm jobs of an earlier run are cancelled; the cells they finished are kept")
         cancel(jobs)
     else:
-        print(
+        tell(
             f"{len(jobs)} Slurm jobs of an earlier run are not done: this one waits for them, then goes on with what "
-            "is missing (--orphans cancel cancels them instead)",
-            flush=True,
+            "is missing (--orphans cancel cancels them instead)"
         )
     wait_for(jobs)
 
 
+def first_answer() -> Queue:
+    """The queue. A squeue that is there but says nothing is asked again: a busy controller is no reason to submit
+    what may be running already."""
+    queue = read_queue(headless=True)
+    for _ in range(TRIES - 1):
+        if not queue.silence or shutil.which("squeue") is None:
+            break
+        tell(f"Slurm's queue is unknown ({queue.silence}): asked again in {POLL_SECONDS} seconds")
+        time.sleep(POLL_SECONDS)
+        queue = read_queue(headless=True)
+    return queue
+
+
 def cancel(jobs: list[Job]) -> None:
+    """Cancel them, head by head. What scancel refuses is told; such jobs are waited for like any other."""
     for run in dict.fromkeys(job.run for job in jobs):
-        subprocess.run(["scancel", f"--name={run}"], check=False)
+        if fault := scancel_fault(run):
+            tell(f"scancel --name={run} failed ({fault}): its jobs are waited for, unless you cancel them")
+
+
+def scancel_fault(run: str) -> str:
+    """Cancel the jobs of a head; returns what went wrong, or nothing."""
+    try:
+        done = subprocess.run(["scancel", f"--name={run}"], capture_output=True, timeout=CANCEL_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it did not answer in {CANCEL_SECONDS} seconds"
+    except OSError as error:
+        return error.strerror or str(error)
+    complaint = " ".join(done.stderr.decode("utf-8", errors="replace").split())
+    return complaint or f"exit code {done.returncode}" if done.returncode else ""
 
 
 def wait_for(jobs: list[Job]) -> None:
-    """Poll until none of them is in the queue; a queue that cannot be read is asked again."""
-    told = len(jobs)
+    """Poll until none of them is in the queue; a queue that cannot be read is asked again, and said to be silent."""
+    told, heard = len(jobs), time.monotonic()
     while jobs:
         time.sleep(POLL_SECONDS)
         queue = read_queue(headless=True)
         if queue.silence:
+            if time.monotonic() - heard >= SILENT_SECONDS:
+                heard = time.monotonic()
+                tell(
+                    f"Slurm's queue cannot be read ({queue.silence}): still waiting for {told} jobs, until it says "
+                    "that they ended. Interrupt (Ctrl-C) to stop waiting"
+                )
             continue
-        jobs = queue.orphans
+        jobs, heard = queue.orphans, time.monotonic()
         if jobs and len(jobs) != told:
             told = len(jobs)
-            print(f"{told} of them are left", flush=True)
+            tell(f"{told} of them are left")
+
+
+def tell(line: str) -> None:
+    """At once, also where a pipe is read."""
+    print(line, flush=True)

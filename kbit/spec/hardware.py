@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
 from kbit.spec.errors import UserError
-from kbit.spec.section import Section, load_section, parse_section
+from kbit.spec.section import Section, load_section, parse_section, read_yaml
 
 OTHER_KEYS = ("study", "trust_remote_code")
 """The other keys of Snakemake's `config`: what `kbit run` sets."""
@@ -81,10 +80,7 @@ def hardware_of_profile(profile: Path) -> Hardware:
 def read_profile(profile: Path) -> tuple[Path, dict]:
     """The file of a profile and what stands in it. UserError if there is none, or it is not a profile."""
     file = profile_file(profile)
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"profile {file} cannot be read: {' '.join(str(error).split())}") from None
+    content = read_yaml(file) or {}
     if not isinstance(content, dict):
         raise UserError(f"profile {file} holds a {type(content).__name__}, not the mapping of a profile")
     return file, content

@@ -71,14 +71,33 @@ def read_queue(headless: bool = False) -> Queue:
     current = "" if headless or not run_is_alive() else next(iter(run_ids(kbit_logs()[:1])), "")
     if shutil.which("squeue") is None:
         return Queue(silence="squeue is not on the PATH of this machine", current=current)
+    try:
+        return Queue(ask_queue(runs), current=current)
+    except SilentQueueError as silence:
+        return Queue(silence=str(silence), current=current)
+
+
+class SilentQueueError(Exception):
+    """squeue gave no answer that can be read; the message says why."""
+
+
+def ask_queue(runs: Sequence[str]) -> list[Job]:
+    """The queue's jobs of these run ids. SilentQueueError if squeue fails, hangs, or says something else."""
     command = ["squeue", "--noheader", f"--name={','.join(runs)}", f"--format={FORMAT}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=QUEUE_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=QUEUE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return Queue(silence=f"squeue did not answer in {QUEUE_SECONDS} seconds", current=current)
+        raise SilentQueueError(f"squeue did not answer in {QUEUE_SECONDS} seconds") from None
+    except OSError as error:
+        raise SilentQueueError(f"squeue cannot be run: {error.strerror}") from None
+    # A comment, or what a site's wrapper adds, may be of any bytes.
+    said, complaint = (text.decode("utf-8", errors="replace") for text in (done.stdout, done.stderr))
     if done.returncode != 0:
-        return Queue(silence=f"squeue: {' '.join(done.stderr.split()) or done.returncode}", current=current)
-    return Queue(parse_queue(done.stdout), current=current)
+        raise SilentQueueError(f"squeue: {' '.join(complaint.split()) or f'exit code {done.returncode}'}")
+    jobs = parse_queue(said)
+    if said.strip() and not jobs:
+        raise SilentQueueError(f"squeue answered with no list of jobs: {' '.join(said.split())[:80]!r}")
+    return jobs
 
 
 def kbit_logs() -> list[Path]:

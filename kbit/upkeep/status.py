@@ -97,7 +97,8 @@ def study_status(plan: Plan) -> StudyStatus:
     models = {model: ModelStatus(model.name) for model in dict.fromkeys(shard.model for shard in plan.shards)}
     without_part = [shard for shard in plan.shards if not count_part(models[shard.model], shard)]
     # Journals are left unread where every shard has its part.
-    tracks = {shard.model: model_track(shard.model, jobs, queue) for shard in without_part}
+    unfinished = dict.fromkeys(shard.model for shard in without_part)
+    tracks = {model: model_track(model, jobs, queue) for model in unfinished}
     at_work = {(model, writer.shard) for model, track in tracks.items() for writer in track.writers}
     ended = []
     for shard in without_part:

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
 from kbit.plan.hub import data_digest
 from kbit.plan.plan import Plan, plan_study
 from kbit.spec.errors import UserError
+from kbit.spec.section import read_yaml
 from kbit.store.paths import (
     fetched_model_path,
     fetched_task_path,
@@ -29,10 +28,7 @@ def find_studies(folder: Path = CONFIG) -> list[Path]:
 
 
 def is_data_sheet(path: Path) -> bool:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     return isinstance(content, dict) and set(content) in DATA_SHEETS
 
 

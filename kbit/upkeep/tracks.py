@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -59,14 +60,22 @@ class Track:
 
 def read_track(folder: Path, running_shards: frozenset[str] | None) -> Track:
     """Read the journals of a model. `running_shards`: what Slurm runs (slice.key); None where it was not asked."""
+    return read_tracks(sorted(folder.glob("*.jsonl")), running_shards)
+
+
+def read_tracks(paths: Sequence[Path], running_shards: frozenset[str] | None = None) -> Track:
+    """Read journals of a model, in the order of their names."""
     track = Track()
-    for path in sorted(folder.glob("*.jsonl")):
+    # An earlier attempt at the same shard has died before this one could begin.
+    latest = {shard_of(path): path for path in paths}
+    for path in paths:
         try:
             modified = path.stat().st_mtime
             rows, started = read_journal(path, track)
         except FileNotFoundError:
             continue  # compacted since it was listed
-        if not is_alive(path, modified, running_shards):
+        runs = None if running_shards is None else shard_of(path) in running_shards and latest[shard_of(path)] == path
+        if not is_alive(path, modified, runs):
             continue
         track.running |= started
         writer = writer_of(path)
@@ -104,19 +113,11 @@ def read_journal(path: Path, track: Track) -> tuple[int, set[str]]:
     return rows, started
 
 
-def is_alive(path: Path, modified: float, running_shards: frozenset[str] | None) -> bool:
-    """Whether somebody writes a journal now, as far as this machine can tell."""
+def is_alive(path: Path, modified: float, runs_in_slurm: bool | None) -> bool:
+    """Whether somebody writes a journal now, as far as this machine can tell; None where Slurm was not asked."""
     writer = writer_of(path)
     if writer is None:
         return False
     if writer.is_here:
         return is_running(writer.pid, writer.started)
-    if running_shards is not None:
-        # An earlier attempt at the same shard has died before this one could begin.
-        return shard_of(path) in running_shards and path == latest_of(path)
-    return time.time() - modified < QUIET_SECONDS
-
-
-def latest_of(path: Path) -> Path:
-    """The youngest journal of the same shard."""
-    return max(other for other in path.parent.glob("*.jsonl") if shard_of(other) == shard_of(path))
+    return time.time() - modified < QUIET_SECONDS if runs_in_slurm is None else runs_in_slurm

@@ -13,7 +13,8 @@ from kbit.cli import main
 from kbit.cli.doctor import CHECKS, head, hub, journals, results_folder, slurm, software, studies
 from kbit.store.head import LOCK, hold_results
 from kbit.store.journal import JournalWriter, new_journal_path
-from kbit.store.paths import fetched_model_path, journal_folder
+from kbit.store.lines import encode_line
+from kbit.store.paths import fetched_model_path, journal_folder, part_path
 from kbit.store.writers import this_host
 from kbit.upkeep.finding import Finding
 from kbit.upkeep.slurm import Job, Queue
@@ -83,7 +84,12 @@ def test_who_holds_the_folder_is_told():
     assert only(head).what == "no run is at work, and none died"
     with hold_results():
         finding = only(head)
-        assert (finding.level, f"process {os.getpid()} on " in finding.what) == ("ok", True)
+        assert finding.level == "ok"
+        assert f"results/ is in use ({LOCK}): `kbit run`, process {os.getpid()} on " in finding.what
+    with hold_results("kbit prune"):
+        assert f"results/ is in use ({LOCK}): `kbit prune`, process " in only(head).what
+    LOCK.write_text("`kbit retry`, process 1 on n1 since 2026-01-01 00:00 UTC")
+    assert "was left by a command that died (`kbit retry`, process 1" in only(head).what
     LOCK.write_text("`kbit run`, process 1 on n1 since 2026-01-01 00:00 UTC")
     Path(".snakemake/locks").mkdir(parents=True)
     Path(".snakemake/locks/0.input.lock").touch()
@@ -129,6 +135,25 @@ def test_cells_that_were_open_when_their_job_died_are_counted():
     finding = only(journals)
     assert finding.level == "note"
     assert finding.what.startswith("1 cells were open when their job ended (m)")
+
+
+def test_a_shard_that_has_its_part_left_no_cell_open():
+    """A later job finished it, whose journal is no reason to read this one."""
+    open_journal("elsewhere-77")
+    part = part_path("m", "all", "0123456789ab")
+    part.parent.mkdir(parents=True)
+    part.touch()
+    assert only(journals).level == "ok"
+
+
+def test_a_cell_that_another_shard_finished_is_not_open():
+    open_journal("elsewhere-77")
+    path = new_journal_path(journal_folder("m"), "all.ba9876543210")
+    path.write_bytes(encode_line("c" * 32, "ok", {}))
+    part = part_path("m", "all", "ba9876543210")
+    part.parent.mkdir(parents=True)
+    part.touch()
+    assert only(journals).level == "ok"
 
 
 def test_cells_of_a_living_job_are_not_among_them():

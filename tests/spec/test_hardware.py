@@ -54,7 +54,7 @@ def test_a_profile_that_says_nothing_has_the_defaults(tmp_path):
         ("cores: all\nconfig:\n  max_gpus: 4\n", "drops config: when a study is named"),
         ("configfile: [hardware.yaml]\n", "is not the name of one file"),
         ("configfile: nowhere.yaml\n", "no file nowhere.yaml"),
-        ("{", "cannot be read"),
+        ("{", "profile.yaml is not YAML: "),
         ("[cores]", "holds a list"),
     ],
 )

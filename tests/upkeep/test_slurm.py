@@ -92,6 +92,37 @@ def test_a_squeue_that_is_missing_fails_or_hangs_is_no_answer(squeue, monkeypatc
     assert read_queue().silence == "squeue is not on the PATH of this machine"
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("echo 'Dear user, Slurm is down until noon'", "no list of jobs: 'Dear user, Slurm is down until noon'"),
+        (r"printf '\377\376\000 | |'", "answered with no list of jobs: "),
+        (r"printf '\377' >&2; exit 3", "squeue: \ufffd"),
+        ("exit 3", "squeue: exit code 3"),
+        ("sleep 5; echo late", "squeue did not answer in 0.2 seconds"),  # the shell's child keeps the pipe open
+    ],
+    ids=["prose", "bytes", "broken complaint", "fails without a word", "a wrapper that hangs"],
+)
+def test_a_squeue_that_talks_nonsense_is_no_answer(body, said, squeue, monkeypatch):
+    squeue(body)
+    monkeypatch.setattr(slurm, "QUEUE_SECONDS", 0.2 if "sleep" in body else 10)
+    began = time.monotonic()
+    assert said in read_queue().silence
+    assert time.monotonic() - began < 4
+
+
+def test_a_squeue_that_cannot_be_executed_is_no_answer(squeue, monkeypatch, tmp_path):
+    squeue("")
+    (tmp_path / "bin/squeue").write_text("#!/no/such/shell\n")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert read_queue().silence == "squeue cannot be run: No such file or directory"
+
+
+def test_jobs_are_found_among_what_a_wrapper_adds(squeue):
+    squeue(f"printf 'maintenance on \\377riday\\n7|RUNNING|1:02|{OLD_RUN}|None|rule_x\\n'")
+    assert [job.id for job in read_queue().jobs] == ["7"]
+
+
 def test_a_run_waits_for_the_orphans_of_an_earlier_one(squeue, monkeypatch, capsys, tmp_path):
     """The queue gets shorter each time it is asked."""
     monkeypatch.setattr(orphans, "POLL_SECONDS", 0)
@@ -115,6 +146,59 @@ def test_a_run_cancels_them_when_told(squeue, monkeypatch, capsys, tmp_path):
         orphans.settle_orphans("cancel")
     assert (tmp_path / "cancelled").read_text() == f"--name={OLD_RUN}\n"
     assert "1 Slurm jobs of an earlier run are cancelled" in capsys.readouterr().out
+
+
+def test_jobs_that_scancel_refuses_are_told_and_waited_for(squeue, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(orphans, "POLL_SECONDS", 0)
+    (tmp_path / "queue").write_text(f"7|RUNNING|1:00|{OLD_RUN}|None|c\n" * 3)
+    squeue(f"cat {tmp_path}/queue; sed -i 1d {tmp_path}/queue")
+    scancel = tmp_path / "bin/scancel"
+    scancel.write_text("#!/bin/sh\necho 'scancel: error: Access denied' >&2; exit 1\n")
+    scancel.chmod(0o755)
+    with hold_results():
+        orphans.settle_orphans("cancel")
+    told = capsys.readouterr().out
+    assert f"scancel --name={OLD_RUN} failed (scancel: error: Access denied): its jobs are waited for" in told
+    assert told.endswith("2 of them are left\n1 of them are left\n")
+
+
+def test_a_run_that_waits_on_a_silent_queue_says_so(squeue, monkeypatch, capsys, tmp_path):
+    """It answers once, is silent twice, then says that the job is gone."""
+    monkeypatch.setattr(orphans, "POLL_SECONDS", 0)
+    monkeypatch.setattr(orphans, "SILENT_SECONDS", 0)
+    answers = ["echo '7|RUNNING|1:00|" + OLD_RUN + "|None|c'", "echo busy >&2; exit 1", "echo busy >&2; exit 1", ":"]
+    (tmp_path / "answers").write_text("\n".join(answers))
+    squeue(f'answer=$(head -n 1 {tmp_path}/answers); sed -i 1d {tmp_path}/answers; eval "$answer"')
+    with hold_results():
+        orphans.settle_orphans("wait")
+    told = capsys.readouterr().out.splitlines()[1:]
+    assert len(told) == 2
+    (line,) = set(told)
+    assert line.startswith("Slurm's queue cannot be read (squeue: busy): still waiting for 1 jobs")
+
+
+def test_a_busy_controller_is_asked_again_before_a_run_begins(squeue, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(orphans, "POLL_SECONDS", 0)
+    (tmp_path / "queue").write_text(f"7|RUNNING|1:00|{OLD_RUN}|None|c\n")
+    squeue(
+        f"test -e {tmp_path}/asked || {{ touch {tmp_path}/asked; echo busy >&2; exit 1; }}\n"
+        f"cat {tmp_path}/queue; sed -i 1d {tmp_path}/queue"
+    )
+    with hold_results():
+        orphans.settle_orphans("wait")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "Slurm's queue is unknown (squeue: busy): asked again in 0 seconds"
+    assert second.startswith("1 Slurm jobs of an earlier run are not done")
+
+
+def test_a_queue_that_stays_silent_stops_no_run(squeue, monkeypatch, capsys):
+    monkeypatch.setattr(orphans, "POLL_SECONDS", 0)
+    squeue("exit 1")
+    with hold_results():
+        orphans.settle_orphans("wait")
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == orphans.TRIES
+    assert told[-1].endswith("jobs of an earlier run, if any, go on beside this one")
 
 
 def test_what_becomes_of_orphans_is_wait_or_cancel():

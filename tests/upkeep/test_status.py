@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from kbit.cli.status import duration
 from kbit.store.head import hold_results
 from kbit.store.lines import DEATH, encode_line
 from kbit.store.paths import shard_log_path
+from kbit.upkeep import tracks
 from kbit.upkeep.slurm import Job, Queue
 from kbit.upkeep.status import COUNTED, study_status
 from kbit.upkeep.verify import verify_results
@@ -106,6 +108,29 @@ def test_slurm_says_which_writers_on_other_machines_live(state, expected, starte
     assert counts(started) == expected
     status = study_status(started.plan())
     assert [(name, job.id) for name, job in status.jobs] == [(f"a/all.{shard.key}", "7")]
+
+
+def test_a_models_journals_are_read_once_however_many_shards_lack_their_part(started, monkeypatch):
+    """They may be gigabytes."""
+    plan = started.plan()
+    cells = plan.shards[0].cells
+    halves = [
+        replace(plan.shards[0], slice_name=name, cells=part)
+        for name, part in zip("xy", (cells[:3], cells[3:]), strict=True)
+    ]
+    read = []
+    monkeypatch.setattr(tracks, "read_journal", lambda path, _track: read.append(path) or (0, set()))
+    journal = started.write_journal(plan.shards[0], started.rows(plan.shards[0], ["ok"] + [None] * 5))
+    assert study_status(replace(plan, shards=tuple(halves))).total().cells == 6
+    assert read == [journal]
+
+
+def test_of_several_attempts_at_a_shard_the_last_is_the_one_that_runs(started, monkeypatch):
+    shard = started.plan().shards[0]
+    for cell in shard.cells[:2]:
+        started.write_journal(shard, [], opened=cell.cell_id)
+    monkeypatch.setattr("kbit.upkeep.status.read_queue", lambda: queue_of(shard, "RUNNING"))
+    assert counts(started) == (0, 1, 5, 0, 0)
 
 
 def test_what_a_job_without_a_part_said_last_is_shown(started):

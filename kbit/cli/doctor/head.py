@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kbit.store.head import LOCK, is_held, read_holder
+from kbit.store.head import LOCK, RUN, is_held, read_holder
+from kbit.store.paths import RESULTS
 from kbit.upkeep.finding import Finding
 
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
@@ -13,12 +14,11 @@ def check(_named: Sequence[Path]) -> Iterator[Finding]:
     held, holder = is_held(), read_holder()
     locked = any(SNAKEMAKE_LOCKS.glob("*.lock"))
     if held:
-        yield Finding("ok", f"a run is at work ({LOCK}): {holder}")
+        yield Finding("ok", f"{RESULTS}/ is in use ({LOCK}): {holder or 'by a process that is just beginning'}")
     elif holder:
         also = " and Snakemake's own lock" if locked else ""
-        yield Finding(
-            "note", f"{LOCK}{also} was left by a head that died ({holder}); the next `kbit run` takes it over"
-        )
+        who = "a head that died" if holder.startswith(f"`{RUN}`") else "a command that died"
+        yield Finding("note", f"{LOCK}{also} was left by {who} ({holder}); the next `kbit run` takes it over")
     elif locked:
         yield Finding(
             "problem",

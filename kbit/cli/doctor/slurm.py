@@ -25,5 +25,7 @@ def check(_named: Sequence[Path]) -> Iterator[Finding]:
     for run in dict.fromkeys(job.run for job in queue.orphans):
         count = sum(job.run == run for job in queue.orphans)
         yield Finding(
-            "problem", f"{count} Slurm jobs of the lost head {run}", f"all of them at once: scancel --name {run}"
+            "problem",
+            f"{count} Slurm jobs of the lost head {run}",
+            f"`kbit run` waits for all of them and goes on; or cancel them all: scancel --name {run}",
         )
