@@ -68,7 +68,7 @@ def run_shard(
             "device_memory_gb": device_memory_gb,
         }
         supervisor = Supervisor(shard, job, worker_command)
-        rows |= supervisor.evaluate(missing, known.open_starts)
+        rows |= supervisor.evaluate(missing, known)
     chosen = [rows[cell.cell_id] for cell in shard.cells]
     write_part(chosen, part, part_metadata(shard, shard_file, chosen, began_at))
     outcome = ShardOutcome(

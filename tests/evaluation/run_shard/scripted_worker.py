@@ -4,7 +4,9 @@
 
 Scores are made up from the cell's id. Keys: kill (ends itself by SIGKILL while the cell is open), raise (ends with a
 traceback), fail (leaves a failed row), lose (leaves a failed row, then the device is lost), fault (a message: exits
-2 before its first cell), fault_at (the same at a cell), hang (sleeps), count (a file that gets a line per start).
+2 before its first cell), fault_at (the same at a cell), hang (sleeps), count (a file that gets a line per start),
+needs (bytes by cell, of the model at ""; it dies as the kernel would end it if the control group in the folder `group`
+may hold less).
 """
 
 import json
@@ -28,6 +30,17 @@ def meet(event: str, name: str) -> bool:
     return name in SCRIPT.get(event, [])
 
 
+def take_memory(name: str) -> None:
+    """What a cell needs, or the model if it is empty."""
+    if "needs" not in SCRIPT:
+        return
+    limit, events = (Path(SCRIPT["group"], file) for file in ("memory.max", "memory.events"))
+    if SCRIPT["needs"].get(name, 0) > int(limit.read_text()):
+        kills = int(events.read_text().removeprefix("oom_kill "))
+        events.write_text(f"oom_kill {kills + 1}")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> int:
     job = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=end_with_parent, daemon=True).start()
@@ -37,6 +50,7 @@ def main() -> int:
     if "fault" in SCRIPT:
         print(f"kbit: {SCRIPT['fault']}", file=sys.stderr)
         return USER_ERROR
+    take_memory("")
     shard = read_shard(Path(job["shard"]))
     cells = {cell.cell_id: cell for cell in shard.cells}
     with JournalWriter(Path(job["journal"])) as journal:
@@ -48,6 +62,7 @@ def evaluate(shard, cells, journal, job) -> int:
         name = f"{cell.spec.slug}/{cell.task}"
         source = {**provenance(job["threads"], "cpu"), "started_at": utc_now()}
         journal.start(cell.cell_id, source)
+        take_memory(name)
         if meet("hang", name):
             time.sleep(600)
         if meet("kill", name):
