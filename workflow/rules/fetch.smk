@@ -17,6 +17,8 @@ rule fetch_model:
         "results/models/{model}.fetched.json",
     log:
         "results/logs/fetch_model/{model}.log",
+    benchmark:
+        "results/benchmarks/fetch_model/{model}.tsv"
     threads: 1
     shell:
         "kbit fetch-model {input:q} --output {output:q} 2> {log:q}"
@@ -29,6 +31,8 @@ rule fetch_task:
         "results/tasks/{task}.{digest}.fetched.json",
     log:
         "results/logs/fetch_task/{task}.{digest}.log",
+    benchmark:
+        "results/benchmarks/fetch_task/{task}.{digest}.tsv"
     threads: 1
     shell:
         "kbit fetch-task {input:q} --output {output:q} 2> {log:q}"

@@ -9,9 +9,11 @@ rule fit:
     input:
         rules.tables.output,
     output:
-        fits_path(STUDY),
+        report(str(fits_path(STUDY)), caption="../report/fits.rst", category="Tables"),
     log:
         f"results/logs/fit/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/fit/{STUDY}.tsv"
     threads: 1
     resources:
         mem_mb=4000,

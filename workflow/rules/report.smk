@@ -10,9 +10,11 @@ rule report:
         rules.tables.output,
         rules.fit.output,
     output:
-        report_path(STUDY),
+        report(str(report_path(STUDY)), caption="../report/page.rst", category="Report"),
     log:
         f"results/logs/report/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/report/{STUDY}.tsv"
     threads: 1
     resources:
         mem_mb=2000,

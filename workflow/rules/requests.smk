@@ -9,13 +9,13 @@ out   results/requests/{task}.{digest}.parquet   token ids, items and task defin
 rule build_requests:
     input:
         spec=ancient("results/requests/{task}.{digest}.json"),
-        fetched=lambda wildcards: ancient(
-            [str(path) for path in requests_stamps(PLAN.requests[requests_path(**wildcards)])]
-        ),
+        fetched=lambda wildcards: ancient(JOBS.requests_stamps(**wildcards)),
     output:
         "results/requests/{task}.{digest}.parquet",
     log:
         "results/logs/build_requests/{task}.{digest}.log",
+    benchmark:
+        "results/benchmarks/build_requests/{task}.{digest}.tsv"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,

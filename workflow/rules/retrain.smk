@@ -28,6 +28,8 @@ rule train:
         "results/retrain/models/{recipe}/model.safetensors",
     log:
         "results/logs/train/{recipe}.log",
+    benchmark:
+        "results/benchmarks/train/{recipe}.tsv"
     wildcard_constraints:
         recipe="|".join(RECIPE_NAMES),
     threads: 1
@@ -43,6 +45,8 @@ rule build_tasks:
         "results/retrain/tasks/ho_perplexity.jsonl",
     log:
         "results/logs/build_tasks.log",
+    benchmark:
+        "results/benchmarks/build_tasks.tsv"
     threads: 1
     resources:
         mem_mb=2000,

@@ -11,9 +11,15 @@ rule tables:
         PARTS,
     output:
         PLAN.stamp,
-        [tables_folder(STUDY) / f"{table}.parquet" for table in ("cells", "scores", "points", "models")],
+        report(
+            [str(tables_folder(STUDY) / f"{table}.parquet") for table in ("cells", "scores", "points", "models")],
+            caption="../report/tables.rst",
+            category="Tables",
+        ),
     log:
         f"results/logs/tables/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/tables/{STUDY}.tsv"
     threads: 1
     resources:
         mem_mb=4000,
