@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
-from kbit.plan.missing import count_missing
+from kbit.plan.missing import FinishedCells, missing_cells
 from kbit.plan.plan import Plan
 
 BAR_SECONDS = 2
@@ -69,4 +69,5 @@ class Progress:
         return f"{rate:.1f} cells/s, {int(left // 60)}:{int(left % 60):02d} left"
 
     def count_done(self) -> int:
-        return self.total - sum(count_missing(shard) for shard in self.plan.shards)
+        finished = FinishedCells()
+        return self.total - sum(len(missing_cells(shard, finished)) for shard in self.plan.shards)

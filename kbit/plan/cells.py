@@ -23,7 +23,8 @@ def expand_cells(study: Study) -> tuple[Cell, ...]:
             for spec, identity in specs:
                 for task in tasks:
                     digest = cell_id(model.model_id, identity, task.identity, dtype)
-                    chosen.setdefault(digest, Cell(digest, model, spec, task, dtype))
+                    if digest not in chosen:
+                        chosen[digest] = Cell(digest, model, spec, task, dtype)
         cells.extend(chosen.values())
     return tuple(cells)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import kbit
 from kbit.plan.cost import IDLE, Cost, Work, add_up, job_cost, place
 from kbit.plan.gpu_bench import GpuBench, read_gpu_bench
-from kbit.plan.missing import missing_cells
+from kbit.plan.missing import FinishedCells, missing_cells
 from kbit.plan.plan import Plan
 from kbit.plan.rates import Calibration, Rates, assumed_rates, benched_rates, measured_rates
 from kbit.plan.shards import Shard
@@ -68,6 +68,7 @@ class Estimator:
         self.hardware = hardware
         self.measured = measured
         self.bench = bench
+        self._finished = FinishedCells()
         self._estimates: dict[Path, Estimate] = {}
 
     @cached_property
@@ -91,7 +92,7 @@ class Estimator:
         return self._estimates[shard.part]
 
     def _estimate(self, shard: Shard) -> Estimate:
-        missing = set(missing_cells(shard))
+        missing = set(missing_cells(shard, self._finished))
         if not missing:
             return Estimate(None, IDLE, None)
         work = add_up([cell for cell in shard.cells if cell.cell_id in missing], shard.token_budget)

@@ -27,11 +27,11 @@ class Shard:
         """Digest of the cells (`kbit.spec.cell.shard_key`)."""
         return shard_key(cell.cell_id for cell in self.cells)
 
-    @property
+    @cached_property
     def part(self) -> Path:
         return part_path(self.model.slug, self.slice_name, self.key)
 
-    @property
+    @cached_property
     def file(self) -> Path:
         return shard_path(self.model.slug, self.slice_name, self.key)
 
@@ -71,10 +71,11 @@ class Shard:
 def cut_shards(cells: Iterable[Cell], token_budget: int) -> tuple[Shard, ...]:
     """Group cells by model and slice; the order of a shard's cells is the order of the plan."""
     groups: dict[tuple[str, str], list[Cell]] = {}
-    names: dict[tuple[str, object], str] = {}
+    # Runs of cells share model and spec: comparing those objects is much cheaper than hashing a spec per cell.
+    model, spec, group = None, None, []
     for cell in cells:
-        known = (cell.model.model_id, cell.spec)
-        if known not in names:
-            names[known] = slice_name(cell.model.parameters, cell.spec)
-        groups.setdefault((cell.model.model_id, names[known]), []).append(cell)
+        if cell.model is not model or cell.spec is not spec:
+            model, spec = cell.model, cell.spec
+            group = groups.setdefault((model.model_id, slice_name(model.parameters, spec)), [])
+        group.append(cell)
     return tuple(Shard(group[0].model, name, tuple(group), token_budget) for (_, name), group in groups.items())

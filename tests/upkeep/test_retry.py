@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from kbit.cli import main
-from kbit.plan.missing import missing_cells
+from kbit.plan.missing import FinishedCells, missing_cells
 from kbit.store.journal import read_journals
 from kbit.store.paths import journal_folder
 from kbit.upkeep.retry import find_failures
@@ -35,7 +35,7 @@ def test_the_part_goes_and_its_failed_cells_alone_are_missing(with_failures, mon
     assert f"{first.part} (a): 2 failed\n    1 x failed: disk of cell " in printed
     assert "1 parts dropped: 2 cells are tried again by `kbit run config/small.yaml`" in printed
     assert (first.part.exists(), second.part.exists()) == (False, True)
-    assert missing_cells(first) == [first.cells[1].cell_id, first.cells[4].cell_id]
+    assert missing_cells(first, FinishedCells()) == [first.cells[1].cell_id, first.cells[4].cell_id]
     assert list(find_failures(with_failures.plan())) == []
 
 
