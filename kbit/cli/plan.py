@@ -4,11 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from itertools import pairwise
 
 from rich.table import Table
 
 from kbit.cli.terminal import open_console
-from kbit.plan.cost import Seconds
+from kbit.plan.cost import MARGIN, Seconds
+from kbit.plan.job_lengths import AIM, LIMITS, JobLengths, count_lengths, jobs_to_run, lengths_by_model, share_as_aimed
 from kbit.plan.plan import Plan
 from kbit.plan.resources import Estimate, Estimator
 from kbit.plan.shards import Shard
@@ -31,6 +33,8 @@ def print_plan(estimator: Estimator, as_json: bool) -> None:
     console.print(f"tasks: {', '.join(task.name for task in plan.study.tasks)}")
     if summary["total"]["gpu_hours"]:
         console.print(cost_table(summary))
+    if summary["jobs"]["total"]:
+        console.print(jobs_table(summary["jobs"]))
     for line in basis_lines(summary):
         console.print(line, highlight=False)
     if plan.unbuilt:
@@ -67,6 +71,23 @@ def cost_table(summary: dict) -> Table:
     return table
 
 
+def jobs_table(jobs: dict) -> Table:
+    """How long the jobs of each model are expected to take: a histogram."""
+    table = Table(title=f"jobs by the minutes they are expected to take (each asks for {MARGIN:g} times that)")
+    for heading in ("model", "jobs", *bin_names(), "median", "longest"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for row in [*jobs["models"], {"model": "all", **jobs["total"]}]:
+        counts = (f"{count:,}" if count else "" for count in row["counts"])
+        minutes = (row["median_minutes"], row["longest_minutes"])
+        table.add_row(row["model"], f"{row['jobs']:,}", *counts, *(f"{m:,.{0 if m >= 10 else 1}f}" for m in minutes))
+    return table
+
+
+def bin_names() -> list[str]:
+    inner = (f"{low}-{high}" for low, high in pairwise(LIMITS))
+    return [f"<{LIMITS[0]}", *inner, f"{LIMITS[-1]}+"]
+
+
 def rows_of(summary: dict) -> list[dict]:
     return [*summary["families"], {"family": "all", **summary["total"]}]
 
@@ -81,6 +102,8 @@ def basis_lines(summary: dict) -> list[str]:
             f"{place['max_gpus']} of them and {place['host_memory_gb']:g} GB of host memory a job, weights read at "
             f"{place['read_gb_per_second']:g} GB/s"
         )
+    if (share := summary["jobs"]["gpu_hours_share_as_aimed"]) is not None:
+        lines.append(f"{share:.0%} of the GPU-hours are in jobs of {AIM[0]} to {AIM[1]} minutes")
     if total["cpu_hours"]:
         lines.append(f"jobs without a GPU: {total['cpu_hours']:,.2f} hours")
     lines += [f"speed of {speed['models']} models: {speed['source']}" for speed in speeds[:SPEEDS_SHOWN]]
@@ -107,12 +130,30 @@ def summarize(estimator: Estimator) -> dict[str, object]:
         "tasks": [task.name for task in plan.study.tasks],
         "families": [{"family": family, **count(estimator, family)} for family in families],
         "total": count(estimator, None),
+        "jobs": summarize_jobs(estimator),
         "hardware": estimator.hardware.model_dump(),
         "speeds": speeds(estimator),
         "last_prediction": as_json(estimator.measured.predictions.get(plan.study.name)),
         "unbuilt": plan.unbuilt,
         "unpinned": plan.unpinned,
     }
+
+
+def summarize_jobs(estimator: Estimator) -> dict[str, object]:
+    """The histogram of job lengths per model and in all; total is null where nothing is left to run."""
+    jobs = jobs_to_run(estimator)
+    models = lengths_by_model(jobs)
+    return {
+        "limits_minutes": LIMITS,
+        "models": [{"model": model, **rounded(lengths)} for model, lengths in models.items()],
+        "total": rounded(count_lengths(jobs)) if jobs else None,
+        "gpu_hours_share_as_aimed": share_as_aimed(jobs),
+    }
+
+
+def rounded(lengths: JobLengths) -> dict[str, object]:
+    minutes = {name: round(getattr(lengths, name), 1) for name in ("median_minutes", "longest_minutes")}
+    return {**asdict(lengths), **minutes}
 
 
 def as_json(error: PredictionError | None) -> dict[str, object] | None:

@@ -51,6 +51,31 @@ def test_the_printed_plan_says_that_its_speed_is_assumed(paper, capsys):
     assert "last prediction" not in printed
 
 
+def test_the_printed_plan_has_a_histogram_of_job_lengths(paper, capsys):
+    print_plan(paper, as_json=False)
+    printed = capsys.readouterr().out
+    histogram = printed[printed.index("jobs by the minutes they are expected to take") :]
+    rows = {
+        cells[0]: cells[1:]
+        for line in histogram.splitlines()
+        if len(cells := [cell.strip() for cell in line.strip("│┃").split("│")]) > 1
+    }
+    assert len(rows) == 33 + 1
+    # Jobs, the bins from <5 to 120+ minutes, median and longest: each of these models is one slice per spec, or one.
+    assert rows["bloom-176b"][:8] == ["226", "", "", "", "226", "", "", ""]
+    assert rows["gpt2-small"][:8] == ["1", "", "", "", "1", "", "", ""]
+    assert rows["all"][0] == "691"
+    assert "92% of the GPU-hours are in jobs of 20 to 60 minutes" in histogram
+
+
+def test_the_histogram_adds_up(paper):
+    jobs = summarize(paper)["jobs"]
+    bins = zip(*(model["counts"] for model in jobs["models"]), strict=True)
+    assert [sum(counts) for counts in bins] == list(jobs["total"]["counts"])
+    assert sum(jobs["total"]["counts"]) == jobs["total"]["jobs"] == summarize(paper)["total"]["slices"]
+    assert len(jobs["total"]["counts"]) == len(jobs["limits_minutes"]) + 1
+
+
 def test_the_last_prediction_is_stated(paper):
     error = PredictionError(1234, 0.98, 0.5, 2.25, ("assumed", "measured"))
     line = basis_lines(summarize(paper) | {"last_prediction": as_json(error)})[-1]
