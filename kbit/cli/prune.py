@@ -27,8 +27,12 @@ def prune_results(
         return
     refuse_orphans()
     with hold_results("kbit prune"):
-        pruning = plan_pruning(plans, idle_hours)
-        tell(kept, pruning, prune(pruning), as_json)
+        pruning, done = plan_pruning(plans, idle_hours), Pruned()
+        try:
+            prune(pruning, done)
+        finally:
+            # Also of one that was stopped: what it did is done.
+            tell(kept, pruning, done, as_json)
 
 
 def refuse_orphans() -> None:

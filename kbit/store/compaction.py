@@ -37,14 +37,14 @@ def idle_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> list[Path]:
 
 
 def compact_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> Compaction | None:
-    """Merge the journals of a model; None if there are not several, or one may still be written.
+    """Merge the journals of a model; None if that would change nothing, or one may still be written.
 
     Every row stays, the start of every cell that left none, and the deaths at every cell without a final one. Starts
     that a row followed, damaged lines and second copies of a row go. UserError if they cannot be read or the merged
     one not be written; then nothing has changed.
     """
     paths = idle_journals(folder, idle_hours)
-    if len(paths) < 2:
+    if not are_worth_merging(paths):
         return None
     before = sum(path.stat().st_size for path in paths)
     target = new_journal_path(folder, MERGED)
@@ -61,6 +61,17 @@ def compact_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> Compaction
         temporary.unlink(missing_ok=True)
     remove_merged(paths, folder)
     return Compaction(len(paths), before, target.stat().st_size)
+
+
+def are_worth_merging(paths: Sequence[Path]) -> bool:
+    """Whether there are several, or one has damaged lines, which writing it anew drops."""
+    return len(paths) > 1 or any(map(has_damaged_line, paths))
+
+
+def has_damaged_line(path: Path) -> bool:
+    """A last line that is torn is none."""
+    with path.open("rb") as lines:
+        return any(line.endswith(b"\n") and decode_line(line) is None for line in lines)
 
 
 def remove_merged(paths: Iterable[Path], folder: Path) -> None:

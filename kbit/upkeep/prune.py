@@ -4,18 +4,22 @@ Rows never go: journals are merged line by line, and what a part alone holds is 
 """
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kbit.plan.plan import Plan
 from kbit.spec.errors import UserError
-from kbit.store.compaction import compact_journals, idle_journals
+from kbit.store.compaction import are_worth_merging, compact_journals, idle_journals
+from kbit.store.journal import JournalScan
 from kbit.store.paths import RESULTS, journal_folder
 from kbit.store.writers import IDLE_HOURS
 from kbit.upkeep import inventory
 from kbit.upkeep.studies import needed_files, own_folder
+from kbit.upkeep.traces import unneeded_traces
 from kbit.upkeep.verify.leftovers import leftovers
+
+PARTS = "parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +71,27 @@ def plan_pruning(plans: Sequence[Plan], idle_hours: float = IDLE_HOURS) -> Pruni
     items = [*unneeded_files(plans), *unneeded_studies(plans), *dead_leftovers(idle_hours)]
     merges, busy = [], []
     for model in inventory.model_folders():
-        if len(inventory.journals(model)) < 2:
-            continue
-        if idle := idle_journals(journal_folder(model), idle_hours):
+        idle = idle_journals(journal_folder(model), idle_hours)
+        if are_worth_merging(idle):
             merges.append(Merge(model, len(idle), total_bytes(idle)))
-        else:
+        elif not idle and len(inventory.journals(model)) > 1:
             busy.append(model)
     return Pruning(items, merges, busy, idle_hours)
 
 
 def unneeded_files(plans: Iterable[Plan]) -> list[Item]:
-    """Shared files that no study names."""
+    """Shared files that no study names, and what was said and measured while they were made."""
+    plans = list(plans)
     needed: set[Path] = set().union(*map(needed_files, plans))
+    traces = unneeded_traces(plans)
     listed = {
-        "parts": inventory.parts(),
+        PARTS: inventory.parts(),
         "shard files": inventory.shard_files(),
         "requests": inventory.requests_files(),
         "models and data sets": inventory.hub_files(),
     }
-    return [Item(kind, path, size(path)) for kind, paths in listed.items() for path in paths if path not in needed]
+    items = [Item(kind, path, size(path)) for kind, paths in listed.items() for path in paths if path not in needed]
+    return [*items, *(Item("logs and benchmarks", path, size(path)) for path in traces)]
 
 
 def unneeded_studies(plans: Iterable[Plan]) -> list[Item]:
@@ -102,48 +108,64 @@ def dead_leftovers(idle_hours: float) -> list[Item]:
     return [Item("leftovers", path, size(path)) for path in leftovers(idle_hours)]
 
 
-def prune(pruning: Pruning) -> Pruned:
-    """Do it. UserError at the first thing that cannot be done; what was done before is whole."""
-    done = Pruned()
-    # Before the parts: the journal that a part's last rows go into is this process's own, which counts as in use.
+def prune(pruning: Pruning, done: Pruned) -> None:
+    """Do it, and tell in `done` how far it came. UserError at the first thing that cannot be done."""
+    scans = {model: JournalScan(journal_folder(model)) for model in inventory.model_folders()}
+    # First what needs no room, since the disk may be full.
+    only_place = [item for item in pruning.items if not removed(item, scans, done)]
+    # Before the last parts: the journal that their rows go into is this process's own, which counts as in use.
     for merge in pruning.merges:
         if compaction := compact_journals(journal_folder(merge.model), pruning.idle_hours):
             done.merged += compaction.journals
             done.models_merged.append(merge.model)
             done.bytes += compaction.bytes_before - compaction.bytes_after
-    for item in pruning.items:
-        done.rows_journaled += drop(item)
-        done.dropped += 1
-        done.bytes += item.bytes
-    return done
+    for item in only_place:
+        done.rows_journaled += drop_with_rows(item.path, scans)
+        count_removed(item, done)
 
 
-def drop(item: Item) -> int:
-    """Remove one thing; returns the rows that had to be journaled for it. UserError if that cannot be done."""
+def removed(item: Item, scans: Mapping[str, JournalScan], done: Pruned) -> bool:
+    """Remove one thing, unless it is a part with rows that stand nowhere else. UserError if it cannot be removed."""
+    if item.kind != PARTS:
+        remove(item.path)
+    elif not drop_if_copy(item.path, scans):
+        return False
+    count_removed(item, done)
+    return True
+
+
+def drop_if_copy(part: Path, scans: Mapping[str, JournalScan]) -> bool:
+    from kbit.store.drop import drop_copy  # not above: listing needs no polars
+
+    return drop_copy(part, scans[part.parent.name])
+
+
+def drop_with_rows(part: Path, scans: Mapping[str, JournalScan]) -> int:
+    """Returns the rows that were journaled for it."""
+    from kbit.store.drop import drop_part
+
+    return drop_part(part, scans[part.parent.name])
+
+
+def remove(path: Path) -> None:
     try:
-        return remove(item)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"{item.path} cannot be removed: {error.strerror or error}") from None
+        raise UserError(f"{path} cannot be removed: {error.strerror or error}") from None
 
 
-def remove(item: Item) -> int:
-    if item.kind == "parts":
-        from kbit.store.drop import drop_part  # brings polars
-
-        rows = drop_part(item.path)
-    elif item.path.is_dir():
-        shutil.rmtree(item.path)
-        return 0
-    else:
-        item.path.unlink(missing_ok=True)
-        rows = 0
+def count_removed(item: Item, done: Pruned) -> None:
+    done.dropped += 1
+    done.bytes += item.bytes
     remove_if_empty(item.path.parent)
-    return rows
 
 
 def remove_if_empty(folder: Path) -> None:
     """The folder of a model that has nothing left."""
-    if folder.parent.parent == RESULTS and not any(folder.iterdir()):
+    if RESULTS in folder.parent.parents and not any(folder.iterdir()):
         folder.rmdir()
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from kbit.plan.plan import Plan
 from kbit.plan.shards import Shard
+from kbit.store.journal import JournalScan
 from kbit.store.parts import read_part
+from kbit.store.paths import journal_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ def drop_parts(failures: list[Failures]) -> int:
     """Drop the parts; their final rows stay. Returns the number of cells that are tried again."""
     from kbit.store.drop import drop_part
 
+    scans: dict[str, JournalScan] = {}
     for failure in failures:
-        drop_part(failure.shard.part)
+        model = failure.shard.model.slug
+        drop_part(failure.shard.part, scans.setdefault(model, JournalScan(journal_folder(model))))
     return sum(len(failure.errors) for failure in failures)

@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,9 +22,10 @@ from kbit.store.parts import part_rows, read_part
 from kbit.store.paths import journal_folder, tables_folder
 from kbit.store.rows import encode_row
 from kbit.upkeep import inventory
-from kbit.upkeep.prune import plan_pruning, prune
+from kbit.upkeep.prune import Pruned, plan_pruning, prune
 from kbit.upkeep.slurm import Queue
 from kbit.upkeep.studies import find_studies, plan_studies
+from kbit.upkeep.verify import verify_results
 
 FINAL = ("ok", "collapsed", "unsupported", "crashed")
 
@@ -40,8 +44,10 @@ def all_files() -> set[Path]:
     return {path for path in Path("results").rglob("*") if path.is_file()}
 
 
-def prune_for(*names: str) -> None:
-    prune(plan_pruning(plan_studies([Path(f"config/{name}.yaml") for name in names])))
+def prune_for(*names: str) -> Pruned:
+    done = Pruned()
+    prune(plan_pruning(plan_studies([Path(f"config/{name}.yaml") for name in names])), done)
+    return done
 
 
 @pytest.fixture
@@ -187,7 +193,7 @@ def test_journals_are_merged_also_where_rows_of_a_dropped_part_are_journaled(fin
     finished.write_journal(shard, finished.rows(shard, ["ok"] + [None] * 5))
     rows = final_rows()
     finished.write_study(bits=[5])
-    done = prune(plan_pruning(plan_studies([])))
+    done = prune_for()
     assert (done.merged, done.rows_journaled) == (2, 5)
     assert final_rows() == rows
 
@@ -201,7 +207,98 @@ def test_what_cannot_be_removed_is_one_line(monkeypatch, capsys):
 
     monkeypatch.setattr("kbit.upkeep.prune.shutil.rmtree", refuse)
     assert run(monkeypatch, "prune", "--yes") == 2
-    assert capsys.readouterr().err == f"kbit: {tables_folder('wide').parent} cannot be removed: Permission denied\n"
+    printed = capsys.readouterr()
+    assert printed.err == f"kbit: {tables_folder('wide').parent} cannot be removed: Permission denied\n"
+    assert "Pruned: 2 files and folders" in printed.out  # the part and its shard file: what was done is told
+
+
+def test_room_is_made_before_any_is_needed(two_studies, monkeypatch, capsys):
+    """On a full disk no merged journal can be written, but what nobody needs can go."""
+    part = two_studies.plan("wide").shards[0].part
+    Path("config/wide.yaml").unlink()
+
+    def full(_file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kbit.store.compaction.os.fsync", full)
+    rows = final_rows()
+    assert run(monkeypatch, "prune", "--yes") == 2
+    assert capsys.readouterr().err.endswith("cannot be merged: No space left on device\n")
+    assert not part.exists()
+    assert not tables_folder("wide").exists()
+    assert final_rows() == rows
+    assert not list(inventory.temporaries())
+
+
+KILLED_AT = ["check_written", "sync_folder", "remove_merged"]
+
+
+@pytest.mark.usefixtures("two_studies")
+@pytest.mark.parametrize("step", KILLED_AT)
+def test_a_prune_that_was_killed_lost_nothing_and_the_next_one_ends_it(step):
+    """A real SIGKILL, at each step of a merge; what it left is told, and cleared away."""
+    Path("config/wide.yaml").unlink()
+    rows = final_rows()
+    code = f"""
+import os, signal
+from pathlib import Path
+from kbit.store import compaction
+step = compaction.{step}
+def last(*arguments):
+    if "{step}" != "remove_merged":
+        step(*arguments)
+    else:
+        next(iter(arguments[0])).unlink()  # one of the old ones is gone
+    os.kill(os.getpid(), signal.SIGKILL)
+compaction.{step} = last
+from kbit.cli.prune import prune_results
+prune_results([], [], True, 24.0, False)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert final_rows() == rows
+    assert "`kbit prune`" in head.read_holder()
+    for path in Path("results").rglob("*merged*"):
+        os.utime(path, (1e9, 1e9))  # of a process that is long gone
+    prune_for("small")
+    assert final_rows() == rows
+    assert not inventory.temporaries()
+    assert [len(inventory.journals(model)) for model in inventory.model_folders()] == [1, 1]
+    assert [finding for finding in verify_results(Counter()) if finding.level == "problem"] == []
+
+
+def test_logs_and_benchmarks_go_with_what_they_are_of(two_studies):
+    wide, small = two_studies.plan("wide"), two_studies.plan("small")
+    traces = {}
+    for plan in (wide, small):
+        shard, request = plan.shards[0], next(iter(plan.requests))
+        jobs = (f"evaluate/{shard.model.slug}/{shard.slice_name}.{shard.key}", f"tables/{plan.study.name}")
+        jobs += (f"build_requests/{request.stem}", f"fetch_model/{shard.model.slug}")
+        traces[plan.study.name] = {Path(f"results/logs/{job}.log") for job in jobs}
+        traces[plan.study.name] |= {Path(f"results/benchmarks/{job}.tsv") for job in jobs}
+    others = {Path("results/logs/slurm/rule_evaluate/7.log"), Path("results/benchmarks/train/neox.tsv")}
+    for path in (*traces["wide"], *traces["small"], *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    Path("config/wide.yaml").unlink()
+    prune_for("small")
+    assert {path for path in (*traces["wide"], *traces["small"], *others) if path.exists()} == traces["small"] | others
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_lone_journal_with_damaged_lines_is_written_anew():
+    """As `kbit verify` promises; the row it lost comes back from the part when its shard is asked for again."""
+    path = inventory.journals()[0]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], lines[1].replace(b"acc", b"bcc"), *lines[2:]]))
+    os.utime(path, (1e9, 1e9))
+    rows = final_rows()
+    (problem,) = [finding for finding in verify_results(Counter()) if finding.level == "problem"]
+    assert "1 lines fail their checksum" in problem.what
+    assert problem.do.startswith("kbit prune --yes")
+    prune_for("small")
+    assert [finding for finding in verify_results(Counter()) if finding.level == "problem"] == []
+    assert final_rows() == rows
 
 
 @pytest.mark.usefixtures("two_studies")
