@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from kbit.plan.plan import plan_study
-from kbit.plan.slices import slice_name
+from kbit.plan.slices import CUTS, slice_name
 from kbit.spec import cell, members
 from kbit.spec.quant import CONTROL, QuantSpec
 from kbit.store.shard_file import read_shard
@@ -36,6 +36,7 @@ PIQA = {
     "dataset": "baber/piqa",
     "revision": "142f6d7",
 }
+PAGES = {**PIQA, "name": "pages", "kind": "perplexity", "metric": "nats_per_token", "chance": None}
 GRID = {"data_types": ["int", "float"], "bits": [4], "block_sizes": [64], "exponent_bits": {4: [2]}}
 STUDY = {"name": "s", "title": "S", "models": ["*"], "tasks": ["piqa"], "dtype": "float16", "grids": [GRID]}
 
@@ -48,7 +49,8 @@ class Config:
 
     def plan(self, models=(PYTHIA,), task=PIQA, study=STUDY):
         (self.folder / "models.yaml").write_text(yaml.safe_dump({"models": list(models)}))
-        (self.folder / "tasks.yaml").write_text(yaml.safe_dump({"tasks": [task]}))
+        tasks = [task, *([] if task["name"] == "pages" else [PAGES])]
+        (self.folder / "tasks.yaml").write_text(yaml.safe_dump({"tasks": tasks}))
         (self.folder / "s.yaml").write_text(yaml.safe_dump(study))
         return plan_study(self.folder / "s.yaml")
 
@@ -94,7 +96,6 @@ def test_identity_covers(config, name):
     assert not set(before.values()) & set(after.values())
 
 
-PAGES = {**PIQA, "name": "pages", "kind": "perplexity", "metric": "nats_per_token", "chance": None}
 PLAIN = STUDY | {"tasks": ["pages"]}
 COMPARED = STUDY | {"tasks": [{"name": "pages", "divergence": True}]}
 
@@ -150,14 +151,53 @@ def test_a_cell_named_by_two_grids_is_planned_once(config):
     ]
 
 
-@pytest.mark.parametrize("large", [LARGE, LARGE | {"parameters": 10**11}], ids=["7 B", "100 B"])
-def test_adding_to_a_study_never_re_cuts_what_exists(config, large):
-    before = {(shard.model.slug, shard.slice_name) for shard in config.plan(models=[large]).shards}
-    larger = STUDY | {
-        "grids": [GRID | {"bits": [3, 4], "data_types": ["int", "float", "dynamic"], "exponent_bits": {3: [2], 4: [2]}}]
-    }
-    after = {(shard.model.slug, shard.slice_name) for shard in config.plan(models=[large, PYTHIA], study=larger).shards}
-    assert before < after
+def sized(parameters: float) -> dict:
+    """A model of so many parameters."""
+    return PYTHIA | {"name": f"m{parameters:.0f}", "hub_id": f"x/m{parameters:.0f}", "parameters": int(parameters)}
+
+
+CLASSES = [sized(min(limit, 400e9) / 1.5) for limit, _ in CUTS]
+"""A model of every class of sizes that is cut in a way of its own."""
+ADDITIONS = {
+    "models": {},
+    "a data type": {"data_types": ["dynamic", "int", "float"]},
+    "a width": {"bits": [3, 4], "exponent_bits": {3: [2], 4: [2]}},
+    "block sizes": {"block_sizes": ["tensor", "row", 1024, 256, 64]},
+    "exponent bits": {"exponent_bits": {3: [2], 4: [1, 2]}},
+    "a centering": {"centered": ["block", "none"]},
+    "an outlier fraction": {"outlier_fractions": [0.0, 0.02]},
+    "a task": {},
+}
+
+
+def extended(names) -> dict:
+    """The study with these additions to its grid, and a second grid that repeats a part of the first."""
+    grid = GRID | {key: value for name in names for key, value in ADDITIONS[name].items()}
+    tasks = ["pages", "piqa"] if "a task" in names else ["piqa"]
+    return STUDY | {"tasks": tasks, "grids": [GRID | {"data_types": ["int"]}, grid]}
+
+
+@pytest.mark.parametrize("model", CLASSES, ids=lambda model: model["name"])
+@pytest.mark.parametrize(
+    "names", [*([name] for name in ADDITIONS), [*ADDITIONS]], ids=lambda names: names[0] if len(names) == 1 else "all"
+)
+def test_adding_to_a_study_never_re_cuts_what_exists(config, model, names):
+    before = config.plan(models=[model])
+    after = config.plan(models=CLASSES if "models" in names else [model], study=extended(names))
+    assert len(after.cells) > len(before.cells)
+    cuts = [{cell.cell_id: shard for shard in plan.shards for cell in shard.cells} for plan in (before, after)]
+    for cell_id, shard in cuts[0].items():
+        now = cuts[1][cell_id]
+        assert (now.model.slug, now.slice_name) == (shard.model.slug, shard.slice_name)
+        # What got no cell stays under its key: its part is there.
+        assert (now.part == shard.part) == (len(now.cells) == len(shard.cells))
+    if names == ["models"]:
+        assert {shard.part for shard in before.shards} <= {shard.part for shard in after.shards}
+
+
+def test_the_classes_are_all_there_are():
+    spec = QuantSpec(data_type="float", bits=4, exponent_bits=2, block_size=64)
+    assert [slice_name(model["parameters"], spec) for model in CLASSES] == [cut(spec) for _, cut in CUTS]
 
 
 def test_parts_lie_under_the_identity_of_the_weights_not_the_name(config):
