@@ -13,13 +13,11 @@ import torch
 from kbit.evaluation.requests import Requests
 from kbit.evaluation.scorer import batches_of, score_tasks
 from kbit.models.hidden_store import map_temporary_file
+from kbit.spec.placement import BASELINE_BYTES
 from kbit.spec.quant import CONTROL
 
 if TYPE_CHECKING:
     from kbit.models.engine import Engine
-
-HOST_STATE_BYTES = 2**29
-"""Of one task's states in memory; more lie in a temporary file, whose pages the system may write out."""
 
 
 class Baseline:
@@ -47,8 +45,9 @@ class Baseline:
         return all(torch.stack(self.finite).tolist())
 
 
-def make_room(n: int, width: int, dtype: torch.dtype, host_bytes: int = HOST_STATE_BYTES) -> torch.Tensor:
-    """[n, width] of undefined values on the CPU: in memory if they take at most `host_bytes`, else in a file.
+def make_room(n: int, width: int, dtype: torch.dtype, host_bytes: int = BASELINE_BYTES) -> torch.Tensor:
+    """[n, width] of undefined values on the CPU: in memory if they take at most `host_bytes`, else in a file,
+    whose pages the system may write out.
 
     UserError: the folder for temporary files has no room.
     """

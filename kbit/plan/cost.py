@@ -15,12 +15,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 
 from kbit.plan.rates import Rates
 from kbit.spec.cell import Cell
 from kbit.spec.flop import token_flop
 from kbit.spec.hardware import Hardware
-from kbit.spec.placement import CPU, HOST_BYTES, Placement, choose_placement, hidden_room
+from kbit.spec.placement import BASELINE_BYTES, CPU, HOST_BYTES, Placement, choose_placement, hidden_room
 
 CPU_PARAMETERS = 20_000_000
 """Below, a GPU would wait for its kernels to be launched."""
@@ -37,6 +38,14 @@ ASPECT = 256
 """Width over layers at most: 205 in BLOOM-176B, the widest of its depth among the paper's models."""
 PADDED = 1.05
 """Positions over tokens at most: what batches are held to."""
+SPREAD = 2.0
+"""Mean size of a task's masks, whose rows are padded to 16 values, over the square of its items' mean length: 1.14 to
+1.26 of the embedded tasks, whose lengths are rather alike."""
+POWERS_OF_TWO = 2
+"""Pinned memory over what was asked for at most, where torch gives it out (kbit/models/traffic.py)."""
+CALL_VALUES = 256
+"""Of a token, beside masks, that blocks are called with: its rotation (2 x 128 values) or biases of attention (112
+heads in BLOOM-176B), its position."""
 HOST_MB = 2000
 """The interpreter, torch and lm-eval (about 1 GB), requests and rows."""
 MARGIN = 2.0
@@ -61,6 +70,10 @@ class Work:
     tokens: int
     pass_tokens: int
     """Tokens of the largest spec: what a streamed model keeps hidden states of."""
+    pass_mask_values: int
+    """Of the largest spec: values in the masks of its rows of shared prefixes, one for each pair of a row's tokens."""
+    compared_tokens: tuple[int, ...]
+    """Of each task that is compared with the model's own 16-bit run."""
     flop: int
 
     @property
@@ -115,29 +128,40 @@ IDLE = Cost(minutes=LEAST_MINUTES, mem_mb=HOST_MB, placement=CPU, seconds=Second
 def add_up(missing: Sequence[Cell], token_budget: int) -> Work:
     """The work of missing cells of one model; at least one."""
     model = missing[0].model
-    by_spec: Counter[object] = Counter()
-    flop = 0
-    for cell in missing:
-        by_spec[cell.spec] += cell_tokens(cell)
-        flop += cell_flop(cell)
+    tokens: Counter[object] = Counter()
+    mask_values: Counter[object] = Counter()
+    # Runs of cells share a spec: it is hashed once for them all.
+    for _, run in groupby(missing, key=lambda cell: id(cell.spec)):
+        cells = list(run)
+        tokens[cells[0].spec] += sum(map(cell_tokens, cells))
+        mask_values[cells[0].spec] += sum(map(cell_mask_values, cells))
     # A job runs the 16-bit model once more over every text that others are compared with.
-    baselines = {cell.task.name: cell for cell in missing if cell.task.divergence}.values()
+    baselines = list({cell.task.name: cell for cell in missing if cell.task.divergence}.values())
+    compared_tokens = tuple(map(cell_tokens, baselines))
     return Work(
         parameters=model.parameters,
         linears=model.quantized_parameters or model.parameters,
         dtype=missing[0].dtype,
         token_budget=token_budget,
         cells=len(missing),
-        specs=len(by_spec),
-        tokens=by_spec.total() + sum(map(cell_tokens, baselines)),
-        pass_tokens=max(by_spec.values()),
-        flop=flop + sum(map(cell_flop, baselines)),
+        specs=len(tokens),
+        tokens=tokens.total() + sum(compared_tokens),
+        pass_tokens=max(tokens.values()),
+        pass_mask_values=max(mask_values.values()),
+        compared_tokens=compared_tokens,
+        flop=sum(map(cell_flop, [*missing, *baselines])),
     )
 
 
 def cell_tokens(cell: Cell) -> int:
     """Tokens that go through the model, as the list of tasks estimates them."""
     return cell.task.items * cell.task.entry.tokens_per_item
+
+
+def cell_mask_values(cell: Cell) -> int:
+    """One mask for each item, all of whose texts are a row; texts that are scored whole need none."""
+    items = 0 if cell.task.kind == "perplexity" else cell.task.items
+    return items * int(SPREAD * cell.task.entry.tokens_per_item**2)
 
 
 def cell_flop(cell: Cell) -> int:
@@ -196,7 +220,7 @@ def streaming_seconds(work: Work, hardware: Hardware, score: float) -> float:
     files = reads * work.weight_bytes / (1e9 * hardware.read_gb_per_second)
     states = work.tokens * width(work) * BYTES[work.dtype]
     link = (work.specs * work.weight_bytes + layers(work) * states) / LINK_BYTES_PER_SECOND
-    if hidden_bytes(work) <= hidden_room(hardware.host_memory_bytes, block_bytes(work)):
+    if keeps_hidden(work, hardware):
         disk, room = 0.0, states / PIN_BYTES_PER_SECOND
     else:
         disk, room = 2 * layers(work) * states / DISK_BYTES_PER_SECOND, 0.0
@@ -207,15 +231,16 @@ def host_mb(work: Work, placement: Placement, hardware: Hardware) -> int:
     """Host memory to ask for."""
     match placement.kind:
         case "twin":
-            needed = 1e6 * HOST_MB + (1 if placement.gpus else 2) * work.weight_bytes
+            needed = 1e6 * HOST_MB + (1 if placement.gpus else 2) * work.weight_bytes + baseline_bytes(work)
         case "host":
             # Read, then pinned: never all of both, as the weights leave for the device in between. A job that finds
             # less than the second keeps no copy (kbit/spec/placement.py).
-            needed = max(1e6 * HOST_MB + 1.1 * work.weight_bytes, HOST_BYTES + work.linear_bytes)
+            needed = max(1e6 * HOST_MB + 1.1 * work.weight_bytes, HOST_BYTES + work.linear_bytes) + baseline_bytes(work)
         case "mapped":
             needed = hardware.host_memory_bytes
         case "streamed":
             needed = streamed_bytes(work, hardware) + (work.weight_bytes if keeps_weights(work, hardware) else 0)
+            needed = min(needed, hardware.host_memory_bytes)
     return math.ceil(needed / 1e6)
 
 
@@ -225,10 +250,28 @@ def keeps_weights(work: Work, hardware: Hardware) -> bool:
 
 
 def streamed_bytes(work: Work, hardware: Hardware) -> float:
-    """What streaming needs of host memory: the process, the block in use and the next, hidden states if they fit."""
-    hidden = hidden_bytes(work)
-    fits = hidden <= hidden_room(hardware.host_memory_bytes, block_bytes(work))
-    return HOST_BYTES + 2 * block_bytes(work) + (hidden if fits else 0)
+    """What streaming needs of host memory: the process, the block in use and the next, what all of a pass's batches
+    wait with, and hidden states if they fit beside it."""
+    hidden = hidden_bytes(work) if keeps_hidden(work, hardware) else 0
+    return HOST_BYTES + 2 * block_bytes(work) + waiting_bytes(work) + hidden
+
+
+def keeps_hidden(work: Work, hardware: Hardware) -> bool:
+    """Whether host memory has room for the hidden states of a pass; else they go to a file."""
+    room = hidden_room(hardware.host_memory_bytes, block_bytes(work))
+    return hidden_bytes(work) + waiting_bytes(work) <= room
+
+
+def waiting_bytes(work: Work) -> float:
+    """What is kept for every batch of a pass beside its hidden states, and for tasks that are compared."""
+    values = work.pass_mask_values + CALL_VALUES * work.pass_tokens
+    return POWERS_OF_TWO * PADDED * values * BYTES[work.dtype] + baseline_bytes(work)
+
+
+def baseline_bytes(work: Work) -> float:
+    """Last hidden states of the 16-bit run, for the tasks that are compared with it."""
+    sizes = (tokens * width(work) * BYTES[work.dtype] for tokens in work.compared_tokens)
+    return sum(min(size, BASELINE_BYTES) for size in sizes)
 
 
 def hidden_bytes(work: Work) -> float:

@@ -29,6 +29,9 @@ HOST_BYTES = 4_000_000_000
 HIDDEN_BYTES = 32_000_000_000
 """Hidden states of a streamed model that are kept in host memory where nothing is known of how much there is."""
 
+BASELINE_BYTES = 2**29
+"""Last hidden states of the 16-bit run that are kept in memory for each task it is compared on; more go to a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:

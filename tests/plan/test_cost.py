@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kbit.plan.cost import CPU_PARAMETERS, IDLE, Work, add_up, job_cost, layers, place, width
+from kbit.plan.cost import CPU_PARAMETERS, IDLE, SPREAD, Work, add_up, job_cost, layers, place, width
 from kbit.plan.plan import plan_study
 from kbit.plan.rates import assumed_rates
 from kbit.spec.hardware import Hardware
@@ -18,7 +18,7 @@ PAPER_TOKENS = 2_500_000
 SHAPES = Path(__file__).parents[1] / "models/published_shapes.csv"
 
 
-def work(parameters, specs=1, dtype="float16", tokens=PAPER_TOKENS):
+def work(parameters, specs=1, dtype="float16", tokens=PAPER_TOKENS, mask_values=0, compared_tokens=()):
     """A job of so many specs, five tasks each."""
     linears = int(0.97 * parameters)
     return Work(
@@ -30,6 +30,8 @@ def work(parameters, specs=1, dtype="float16", tokens=PAPER_TOKENS):
         specs=specs,
         tokens=tokens * specs,
         pass_tokens=tokens,
+        pass_mask_values=mask_values,
+        compared_tokens=compared_tokens,
         flop=2 * linears * tokens * specs,
     )
 
@@ -165,9 +167,31 @@ def test_hidden_states_beyond_the_hosts_memory_go_to_a_disk():
     assert cost(176e9, hardware=Hardware(host_memory_gb=200), tokens=4_000_000).mem_mb > 128_000
 
 
+def test_masks_of_all_batches_wait_in_host_memory_while_a_model_is_streamed():
+    """500 million values are 1 GB, which pinned memory may double; a model on its GPU makes them batch by batch."""
+    without, masked = cost(176e9), cost(176e9, mask_values=500_000_000)
+    assert masked.mem_mb - without.mem_mb == pytest.approx(2 * 1.05 * 1000, abs=1)
+    assert cost(7e9, mask_values=500_000_000).mem_mb == cost(7e9).mem_mb
+
+
+def test_masks_that_leave_hidden_states_no_room_send_them_to_a_disk():
+    fits, spills = (cost(176e9, tokens=3_000_000, mask_values=values) for values in (0, 5_000_000_000))
+    assert spills.mem_mb < fits.mem_mb
+    assert spills.seconds.transfer > 10 * fits.seconds.transfer
+
+
+@pytest.mark.parametrize("parameters", [100_000, 7e9, 30e9, 176e9])
+def test_tasks_that_are_compared_keep_their_last_hidden_states(parameters):
+    """Half a GiB of each at most: what is more lies in a file. Of embedded models it is less than that."""
+    none, two = cost(parameters), cost(parameters, compared_tokens=(10**6, 10**6))
+    added = 1e6 * (two.mem_mb - none.mem_mb)
+    assert added == pytest.approx(2 * min(10**6 * width(work(int(parameters))) * 2, 2**29), abs=2e6)
+    assert 0 < added < 1.1e9
+
+
 def test_memory_of_streaming_is_bounded_whatever_the_tokens():
     for tokens in (10**6, 3 * 10**6, 10**8, 10**10):
-        each = cost(176e9, tokens=tokens)
+        each = cost(176e9, tokens=tokens, mask_values=200 * tokens)
         assert (HOST_BYTES + 2 * 5e9) / 1e6 < each.mem_mb <= 128_000
 
 
@@ -208,6 +232,12 @@ def test_work_is_added_up_from_the_cells(tiny):
     # 231,168 parameters, 98,304 of them in linears; the head counts where all of a text is scored.
     pages = tokens.pop("ho_perplexity")
     assert summed.flop == summed.specs * 2 * (98_304 * sum(tokens.values()) + 231_168 * pages)
+    assert summed.compared_tokens == ()
+    # Of hellaswag 100 masks of 56 x 56 tokens, and more where items are longer; a text that is scored whole has none.
+    squares = {cell.task.name: cell.task.items * cell.task.entry.tokens_per_item**2 for cell in cells}
+    assert squares["ho_hellaswag"] == 100 * 56**2
+    del squares["ho_perplexity"]
+    assert summed.pass_mask_values == SPREAD * sum(squares.values())
 
 
 def test_divergence_costs_a_pass_of_the_baseline_and_the_head_again(tiny):
@@ -215,5 +245,6 @@ def test_divergence_costs_a_pass_of_the_baseline_and_the_head_again(tiny):
     compared = [dataclasses.replace(cell, task=dataclasses.replace(cell.task, divergence=True)) for cell in plain]
     before, after = add_up(plain, 2048), add_up(compared, 2048)
     assert after.tokens == before.tokens + before.pass_tokens
+    assert after.compared_tokens == (before.pass_tokens,)
     head = 2 * (231_168 - 98_304)
     assert after.flop - before.flop == before.pass_tokens * (2 * 231_168 + head) + before.tokens * head
