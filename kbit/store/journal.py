@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kbit.spec.errors import UserError
 from kbit.spec.rows import ROW_VERSION
+from kbit.store.disk import cannot_write
 from kbit.store.lines import DEATH, START, Event, decode_line, encode_line
 from kbit.store.rows import Row, decode_row, encode_row
 from kbit.store.writers import this_host
@@ -28,13 +29,19 @@ def new_journal_path(folder: Path, shard: str) -> Path:
 
 
 class JournalWriter:
-    """Writes one new journal file; an event is on disk when its method returns. OSError if it cannot be."""
+    """Writes one new journal file; an event is on disk when its method returns. UserError names one that cannot be."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """FileExistsError if another writer has the name."""
         self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
-        sync_folder(path.parent)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+            sync_folder(path.parent)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise cannot_write("journal", path, error) from None
 
     def start(self, cell_id: str, details: Mapping[str, object]) -> None:
         """Note that a cell is about to be evaluated; `details` (JSON) say where and by what."""
@@ -59,9 +66,12 @@ class JournalWriter:
         self.close()
 
     def _write(self, line: bytes) -> None:
-        while line:
-            line = line[os.write(self._file, line) :]
-        sync_data(self._file)
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+            sync_data(self._file)
+        except OSError as error:
+            raise cannot_write("journal", self.path, error) from None
 
 
 def sync_folder(folder: Path) -> None:

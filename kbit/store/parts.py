@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from kbit.spec.errors import UserError
 from kbit.spec.rows import ROW_VERSION
+from kbit.store.disk import cannot_write
 from kbit.store.journal import sync_folder
 from kbit.store.rows import Row, check_row, refuse_unknown
 from kbit.store.schema import SCHEMA
@@ -47,7 +48,7 @@ def write_part(rows: Sequence[Mapping[str, object]], path: Path, metadata: Mappi
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise UserError(f"part {path} cannot be written: {error}") from None
+        raise cannot_write("part", path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 
