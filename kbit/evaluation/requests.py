@@ -153,7 +153,7 @@ def check_encoded(instances: list["Instance"], encoded: list["Encoded"]) -> None
 
 
 def read_requests(path: Path) -> Requests:
-    """Read a requests file. UserError, naming the command that drops it, if it is truncated or not one."""
+    """Read a requests file. UserError, naming the command that drops it, if it is damaged or not one."""
     from kbit.evaluation.requests_file import read_requests_file
 
     return read_requests_file(path)

@@ -46,7 +46,7 @@ def write_requests(requests: Requests, path: Path) -> None:
         SCHEMA.with_metadata(header),
     )
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     write_bytes(path, sink.getvalue().to_pybytes())
 
 
@@ -92,13 +92,12 @@ def read_requests_file(path: Path) -> Requests:
 
 def read_table(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path, partitioning=None)
+        # A flipped bit would be another token.
+        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
     except FileNotFoundError:
         raise UserError(f"no requests file {path}: `kbit build-requests` writes it") from None
     except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path} is truncated or not Parquet ({' '.join(str(error).split())[:120]}): rm {path}"
-        ) from None
+        raise UserError(f"{path} is damaged or not Parquet ({' '.join(str(error).split())[:120]}): rm {path}") from None
     if HEADER not in (table.schema.metadata or {}) or not table.schema.equals(SCHEMA):
         raise UserError(f"{path} is not a requests file of this software: rm {path}")
     return table

@@ -98,7 +98,18 @@ def test_a_truncated_file_is_named_with_the_command_that_drops_it(tmp_path):
     with pytest.raises(UserError, match=f"no requests file {path}"):
         read_requests(path)
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(UserError, match=f"{path} is truncated or not Parquet .*: rm {path}"):
+    with pytest.raises(UserError, match=f"{path} is damaged or not Parquet .*: rm {path}"):
+        read_requests(path)
+
+
+def test_a_flipped_bit_is_named_and_never_scored(write_task, build, tmp_path):
+    build(write_task([{"query": f"He said {number}", "target": " unto them"} for number in range(50)]))
+    path = tmp_path / "requests" / "pair.parquet"
+    column = pq.ParquetFile(path).metadata.row_group(0).column(2)
+    content = bytearray(path.read_bytes())
+    content[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 1  # the end of its last page
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{path} is damaged or not Parquet .*CRC.*: rm {path}"):
         read_requests(path)
 
 

@@ -136,5 +136,6 @@ def finished(folder) -> Folder:
         folder.finish(shard)
     for path in plan.requests:
         header = path.with_suffix(".json").read_bytes()
-        pq.write_table(pa.table({"doc": [0]}).replace_schema_metadata({REQUESTS_HEADER: header}), path)
+        table = pa.table({"doc": range(1000)}).replace_schema_metadata({REQUESTS_HEADER: header})
+        pq.write_table(table, path, compression="zstd", write_page_checksum=True)
     return folder

@@ -99,6 +99,13 @@ def requests_that_are_cut(_folder, shard, _other) -> Path:
     return shard.requests[0]
 
 
+def requests_with_a_flipped_token(_folder, shard, _other) -> Path:
+    path = shard.requests[0]
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    flip(path, column.dictionary_page_offset + column.total_compressed_size - 1)  # the end of its last page
+    return path
+
+
 MENDED_BY_THEIR_COMMAND = [
     truncated_part,
     flipped_page,
@@ -111,6 +118,7 @@ MENDED_BY_THEIR_COMMAND = [
     shard_file_of_other_cells,
     requests_under_another_digest,
     requests_that_are_cut,
+    requests_with_a_flipped_token,
 ]
 
 

@@ -13,7 +13,7 @@ from kbit.upkeep.verify.records import drop
 
 
 def check_requests_file(path: Path) -> Iterator[Finding]:
-    """The columns are read through; unlike a part's, their pages have no checksums of their own."""
+    """The columns are read through, the checksum of every page with them; files of older releases have none."""
     remedy = f"{drop(path)} and run the study again: it is built anew"
     try:
         header = read_spec(path) if path.suffix == ".json" else read_header(path)
@@ -30,5 +30,5 @@ def read_spec(path: Path) -> dict:
 
 
 def read_header(path: Path) -> dict:
-    table = pq.read_table(path, partitioning=None)
+    table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
     return json.loads((table.schema.metadata or {})[REQUESTS_HEADER])
