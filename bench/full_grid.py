@@ -1,0 +1,283 @@
+"""The paper's grid, every cell of it evaluated through a real Slurm on this machine: what the machinery itself costs.
+
+    python bench/full_grid.py                                   (under 90 minutes on two idle cores)
+    python bench/full_grid.py --fraction 0.05 --keep /tmp/grid  (tries the bench on two models)
+
+The grid of config/paper.yaml over 34 models, its 33 and OPT-175B, on five tasks of four items. Each model is a copy of
+the smallest embedded one with seeded noise of 1e-3 on its weights; its cells are cut into slices as those of the real
+model of that name are, because the cut is a function of the number of parameters that the data sheet states. Centering
+and outliers cannot be evaluated yet: their specs are replaced by as many of blocks of 32, 2048 and whole rows, so cells
+and jobs are as many as the paper's. The cluster is that of tests/slurm, the place is profiles/slurm with account and
+partition set, no GPU, and memory and minutes that these small models need; a node runs one job at a time, and nodes
+beyond `--at-once` are drained. All of it happens in a clone of HEAD in a scratch folder. `--keep` names the folder and
+keeps it: a second call with it goes on, and its figures say that they are of the rest.
+
+CPU time is that of all processes, waited for when the cluster is down: head, jobs, Slurm's daemons and their database.
+A full run writes results/full_grid.json and its lines into README.md. Exit code 1 if a cell is lost, or evaluated
+twice, or a target missed.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path += [str(Path(__file__).resolve().parents[1] / "tests" / "slurm")]
+
+from full_grid_figures import cell_seconds, count_cells, job_figures, planned, row_events, sizes
+from full_grid_head import FirstSubmission, HeadMemory, Job, Run, accounted_jobs, run_timed
+from full_grid_study import ADDED, PROFILE, STUDY, Scratch, paper_models, share_of
+from lab import running_lab
+from lab_files import ACCOUNT, MEMORY_PER_NODE_MB, NODES, PARTITION
+from measure import children_seconds, machine, versions, write_result
+
+PACKAGES = ("snakemake", "snakemake-executor-plugin-slurm", "torch", "polars")
+PROGRESS_SECONDS = 60
+LOOK_SECONDS = 1
+AFTER = ("build-tables", "fit", "report")
+"""What runs on the head once all cells are there."""
+README = Path(__file__).with_name("README.md")
+MARKS = ("<!-- full_grid -->", "<!-- end of full_grid -->")
+TARGETS = {
+    "whole_minutes": (90, "minutes for all cells, tables, fits and report"),
+    "head_mb": (500, "MB at most in the head, `kbit run` and Snakemake together"),
+    "plan_seconds": (5, "seconds of `kbit plan`"),
+    "dry_run_cpu_seconds": (15, "CPU-seconds of a dry run when all is up to date"),
+    "added_model_cpu_seconds": (10, "CPU-seconds from `kbit run` with one model more to its first job"),
+    "after_seconds": (60, "seconds of tables, fits and report on all rows"),
+}
+LOST = ("missing", "twice", "foreign", "bad_lines")
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    with scratch_folder(arguments.keep) as folder:
+        figures = measure(folder, share_of(paper_models(), arguments.fraction), arguments.at_once)
+    figures |= {"fraction": arguments.fraction, "at_once": arguments.at_once}
+    lines, is_good = verdict(figures)
+    print("\n".join(lines))
+    if arguments.fraction == 1 and not figures["resumed"]:
+        print(write_result("full_grid", figures))
+        write_readme(lines)
+    return 0 if is_good else 1
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0], epilog="Needs root and Slurm, as make test-slurm does."
+    )
+    parser.add_argument("--fraction", type=float, default=1, help="of the 34 models, for a trial")
+    parser.add_argument("--keep", type=Path, help="scratch folder to keep, and to go on in")
+    parser.add_argument("--at-once", type=int, choices=range(1, len(NODES) + 1), default=2, help="jobs at a time")
+    return parser.parse_args()
+
+
+@contextmanager
+def scratch_folder(keep: Path | None) -> Iterator[Path]:
+    """The clone's folder; one that nobody named is removed, unless the bench fails."""
+    if keep is not None:
+        yield keep.resolve()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="kbit-grid-"))
+    print(f"scratch folder {folder}", flush=True)
+    yield folder / "clone"
+    shutil.rmtree(folder)
+
+
+def measure(folder: Path, models: list[dict], at_once: int) -> dict[str, object]:
+    """All figures of one run of the bench."""
+    scratch = Scratch(folder)
+    if not folder.exists():
+        scratch.create()
+    started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    resumed = any(folder.glob("results/journal/*/*.jsonl"))
+    scratch.write_study(models)
+    scratch.set_place(ACCOUNT, PARTITION, MEMORY_PER_NODE_MB)
+    first_plan = time_kbit(scratch, "plan", str(STUDY), "--profile", str(PROFILE))
+    cells, n_shards = planned(scratch)
+    print(f"{len(models)} models, {len(cells):,} cells, {n_shards} jobs; resumed: {resumed}", flush=True)
+    memory = HeadMemory()
+    total, jobs, whole = on_cluster(scratch, at_once, Watch(scratch, n_shards, memory).poll)
+    n_rows, statuses, seconds = cell_seconds(folder)
+    found = {
+        "machine": machine(),
+        "started": started,
+        "versions": versions(*PACKAGES),
+        "resumed": resumed,
+        "models": len(models),
+        "shards": n_shards,
+        "cells": count_cells(cells, *row_events(folder)) | {"table_rows": n_rows, **statuses},
+        "whole_minutes": round(whole.wall_seconds / 60, 2),
+        "cpu_seconds": round(total, 1),
+        "head_cpu_seconds": round(whole.cpu_seconds, 1),
+        "head_mb": round(sum(memory.megabytes)),
+        "head_mb_of_each": [round(megabytes) for megabytes in memory.megabytes],
+        **job_figures(jobs, seconds),
+        "sizes": sizes(folder),
+    }
+    note_down(scratch, found)
+    found |= measure_finished(scratch, first_plan)
+    note_down(scratch, found)
+    return found | measure_added(scratch, models, at_once)
+
+
+def note_down(scratch: Scratch, figures: Mapping) -> None:
+    """Keep what is known so far beside the clone: what comes next may fail."""
+    file = scratch.root.with_name(f"{scratch.root.name}.json")
+    file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def on_cluster(scratch: Scratch, at_once: int, poll) -> tuple[float, list[Job], Run]:
+    """Run the study on a cluster of its own: CPU-seconds of everything, its jobs, and the head."""
+    before = children_seconds()
+    with running_lab() as lab:
+        for node in NODES[at_once:]:
+            lab.call("scontrol", "update", f"nodename={node}", "state=drain", "reason=bench")
+        head = run_kbit(scratch, "run", str(STUDY), "--profile", str(PROFILE), poll=poll)
+        # Accounting hears of a job's end a moment later than the head.
+        lab.wait_for(lambda: all(job.end for job in accounted_jobs()), 60)
+        jobs = accounted_jobs()
+    return children_seconds() - before, jobs, head
+
+
+class Watch:
+    """Looks after the head while it runs: its memory, and a line of progress now and then."""
+
+    def __init__(self, scratch: Scratch, n_shards: int, memory: HeadMemory) -> None:
+        self.scratch = scratch
+        self.n_shards = n_shards
+        self.memory = memory
+        self.began = self.told = self.looked = time.monotonic()
+
+    def poll(self, head: int) -> None:
+        now = time.monotonic()
+        if now - self.looked < LOOK_SECONDS:
+            return
+        self.looked = now
+        self.memory.poll(head)
+        if now - self.told >= PROGRESS_SECONDS:
+            self.told = now
+            parts = len(list(self.scratch.root.glob("results/parts/*/*.parquet")))
+            said = last_line(output_of(self.scratch))
+            print(f"{(now - self.began) / 60:.0f} min: {parts}/{self.n_shards} jobs, {said}", flush=True)
+
+
+def measure_finished(scratch: Scratch, first_plan: Run) -> dict[str, object]:
+    """What is asked of a study that is there in full: its plan, a dry run, its tables, fits and report made again."""
+    after = {verb: run_kbit(scratch, verb, str(STUDY)) for verb in AFTER}
+    second_plan = time_kbit(scratch, "plan", str(STUDY), "--profile", str(PROFILE))
+    snakemake = [sys.executable, "-m", "snakemake", "--profile", str(PROFILE), "--config", f"study={STUDY}", "-n"]
+    dry_run = run(scratch, snakemake)
+    if "Nothing to be done" not in output_of(scratch).read_text():
+        sys.exit(f"a finished study is not up to date: {output_of(scratch)}")
+    return {
+        "plan_seconds": round(max(first_plan.wall_seconds, second_plan.wall_seconds), 2),
+        "dry_run_cpu_seconds": round(dry_run.cpu_seconds, 2),
+        "after": {verb: {key: round(value, 2) for key, value in asdict(run).items()} for verb, run in after.items()},
+        "after_seconds": round(sum(run.wall_seconds for run in after.values()), 2),
+    }
+
+
+def measure_added(scratch: Scratch, models: list[dict], at_once: int) -> dict[str, object]:
+    """One model more: when its first job is submitted, and that nothing else is evaluated again."""
+    before, _ = row_events(scratch.root)
+    scratch.write_study([*models, ADDED])
+    first = FirstSubmission(scratch.root / "results/studies" / STUDY.stem / "logs")
+    _, jobs, _ = on_cluster(scratch, at_once, first.poll)
+    cells, _ = planned(scratch)
+    counts = count_cells(cells, *row_events(scratch.root))
+    if first.cpu_seconds is None:
+        sys.exit(f"no job was submitted for the model that was added: {output_of(scratch)}")
+    return {
+        "added_model_cpu_seconds": round(first.cpu_seconds, 2),
+        "added_model": counts | {"jobs": len(jobs), "new": len(cells) - len(before)},
+    }
+
+
+def run_kbit(scratch: Scratch, *arguments: str, poll=None) -> Run:
+    return run(scratch, scratch.kbit(*arguments), poll)
+
+
+time_kbit = run_kbit
+
+
+def run(scratch: Scratch, command: list[str], poll=None) -> Run:
+    """Run a command in the clone; ends the bench with its last words if it fails."""
+    output = output_of(scratch)
+    output.unlink(missing_ok=True)
+    done = run_timed(command, scratch.root, scratch.environment, output, poll)
+    if done.code != 0:
+        words = "\n".join(output.read_text(errors="replace").splitlines()[-20:])
+        sys.exit(f"{' '.join(command)} ended with {done.code}; all of it in {output}\n{words}")
+    return done
+
+
+def output_of(scratch: Scratch) -> Path:
+    return scratch.root.with_name(f"{scratch.root.name}.log")
+
+
+def last_line(file: Path) -> str:
+    lines = file.read_text(errors="replace").splitlines()
+    return lines[-1] if lines else ""
+
+
+def verdict(figures: Mapping) -> tuple[list[str], bool]:
+    """One line for each figure, and whether no cell is lost and no target missed."""
+    cells, added = figures["cells"], figures["added_model"]
+    lost = {name: cells[name] + added[name] for name in LOST if cells[name] + added[name]}
+    once = cells["once"] == cells["planned"] == cells["table_rows"]
+    counted = f"{cells['once']} of {cells['planned']} evaluated exactly once, {cells.get('ok', 0)} ok"
+    where = f"in {figures['shards']} jobs, {figures['at_once']} at a time"
+    lines = [f"cells={counted}, {where} ({judge(once and not lost)}{words(lost)})"]
+    for name, (target, what) in TARGETS.items():
+        if name == "whole_minutes" and (figures["resumed"] or figures["fraction"] != 1):
+            lines.append(f"{name}={figures[name]} (of a part of the study: no target)")
+        else:
+            lines.append(f"{name}={figures[name]} ({what}; target {target}: {judge(figures[name] <= target)})")
+    lines += plain_lines(figures)
+    return lines, not any("MISSED" in line for line in lines)
+
+
+def plain_lines(figures: Mapping) -> list[str]:
+    """Figures without a target."""
+    jobs, cells, head = (figures[f"{name}_seconds"] for name in ("job_cpu", "cell", "head_cpu"))
+    wall, cpu = figures["overhead_seconds_per_job"], figures["overhead_cpu_seconds_per_job"]
+    results = figures["sizes"]["results"]
+    stored = f"{results['disk_bytes'] / 1e6:.1f} on disk, {results['files']} files"
+    steps = ", ".join(f"{verb} {run['wall_seconds']} s" for verb, run in figures["after"].items())
+    return [
+        f"jobs_by_state={', '.join(f'{number} {state}' for state, number in figures['jobs'].items())}",
+        f"cpu_seconds={figures['cpu_seconds']} (all processes; the jobs {jobs}, their cells {cells}; the head {head})",
+        f"overhead_seconds_per_job={wall} (beyond its cells, as Slurm counts its seconds; {cpu} CPU-seconds)",
+        f"submissions_per_second={figures['submissions_per_second']}",
+        f"results_mb={results['bytes'] / 1e6:.1f} ({stored})",
+        f"after_steps={steps}",
+    ]
+
+
+def judge(is_good: bool) -> str:
+    return "ok" if is_good else "MISSED"
+
+
+def words(lost: Mapping[str, int]) -> str:
+    return "".join(f", {number} {name}" for name, number in lost.items())
+
+
+def write_readme(lines: list[str]) -> None:
+    """Quote the figures between their marks."""
+    start, end = MARKS
+    quoted = "\n".join([start, "```", *lines, "```", end])
+    text = README.read_text(encoding="utf-8")
+    README.write_text(re.sub(f"{start}.*{end}", lambda _: quoted, text, flags=re.DOTALL), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
