@@ -14,7 +14,7 @@ from kbit.plan.job_lengths import AIM, LIMITS, JobLengths, count_lengths, jobs_t
 from kbit.plan.plan import Plan
 from kbit.plan.resources import Estimate, Estimator
 from kbit.plan.shards import Shard
-from kbit.store.throughput import PredictionError
+from kbit.store.throughput import PredictionRatio
 
 SHARES = tuple(part.name for part in fields(Seconds))
 """What GPU-hours are made up of."""
@@ -156,7 +156,7 @@ def rounded(lengths: JobLengths) -> dict[str, object]:
     return {**asdict(lengths), **minutes}
 
 
-def as_json(error: PredictionError | None) -> dict[str, object] | None:
+def as_json(error: PredictionRatio | None) -> dict[str, object] | None:
     return None if error is None else asdict(error)
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from kbit.plan.plan import Plan
-from kbit.plan.prediction import Measured, prediction_error
+from kbit.plan.prediction import Measured, prediction_ratio
 from kbit.plan.resources import estimate_study
 from kbit.spec.hardware import Hardware
 from kbit.spec.placement import Placement
@@ -18,7 +18,7 @@ def keep_throughput(plan: Plan, cells: pl.DataFrame) -> None:
     A card that nothing is known of is predicted as the default one, an H100.
     """
     known = read_throughput(throughput_path()).merged(measure_throughput(cells))
-    error = prediction_error(estimate_study(plan, Hardware(), known), measured_cells(cells))
+    error = prediction_ratio(estimate_study(plan, Hardware(), known), measured_cells(cells))
     write_throughput(throughput_path(), known.with_prediction(plan.study.name, error))
 
 

@@ -11,7 +11,7 @@ from kbit.plan.resources import Estimator
 from kbit.spec.cell import Cell
 from kbit.spec.models import Model
 from kbit.spec.placement import Placement
-from kbit.store.throughput import PredictionError
+from kbit.store.throughput import PredictionRatio
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Measured:
     threads: int
 
 
-def prediction_error(estimator: Estimator, measured: Mapping[str, Measured]) -> PredictionError | None:
+def prediction_ratio(estimator: Estimator, measured: Mapping[str, Measured]) -> PredictionRatio | None:
     """Of all measured cells of the plan, by cell id; None if there are none.
 
     Every model is predicted without what was measured on itself, as the plan would have predicted it before it was
@@ -43,7 +43,7 @@ def prediction_error(estimator: Estimator, measured: Mapping[str, Measured]) -> 
     if not ratios:
         return None
     low, high = deciles(ratios)
-    return PredictionError(len(ratios), median(ratios), low, high, tuple(sorted(sources)))
+    return PredictionRatio(len(ratios), median(ratios), low, high, tuple(sorted(sources)))
 
 
 def of_plan(cells: Iterable[Cell], measured: Mapping[str, Measured]) -> Iterable[tuple[Cell, Measured]]:

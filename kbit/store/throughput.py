@@ -13,8 +13,11 @@ from pathlib import Path
 from kbit.spec.errors import UserError
 from kbit.store.atomic import write_json_if_changed
 
-VERSION = 1
+VERSION = 2
 """Of the file. One of another version is left aside, and replaced when tables are built."""
+ENOUGH_CELLS = 20
+"""A newer measurement of so many cells takes the place of an older one of more: releases become faster, drivers change.
+Of fewer, a cold start or a busy node may be all there is to see."""
 KEY = ("device", "gpus", "placement", "architecture", "parameters", "dtype", "threads")
 
 
@@ -43,6 +46,8 @@ class Throughput:
     """Fixed time of a cell; 0 where the tasks' sizes are too alike to tell it apart."""
     quantize_seconds: float | None
     """Per quantized parameter and spec; None if only the 16-bit control was scored."""
+    measured_at: str
+    """UTC time at which the last of the cells was started, ISO 8601."""
 
     @property
     def key(self) -> tuple:
@@ -50,7 +55,7 @@ class Throughput:
 
 
 @dataclass(frozen=True, slots=True)
-class PredictionError:
+class PredictionRatio:
     """How far predictions lay from what a study's cells took."""
 
     cells: int
@@ -69,21 +74,29 @@ class ThroughputTable:
     """All that is known."""
 
     rows: tuple[Throughput, ...] = ()
-    predictions: Mapping[str, PredictionError] = field(default_factory=dict)
+    predictions: Mapping[str, PredictionRatio] = field(default_factory=dict)
     """By study."""
 
     def merged(self, rows: Iterable[Throughput]) -> "ThroughputTable":
-        """With `rows` taken in. Of two rows of one key that with more cells stays, the newer one of equals."""
+        """With `rows` taken in. Of two rows of one key the newer stays, if it has enough cells or as many."""
         known = {row.key: row for row in self.rows}
         for row in rows:
-            if row.key not in known or known[row.key].cells <= row.cells:
-                known[row.key] = row
+            known[row.key] = newer(known.get(row.key, row), row)
         return ThroughputTable(tuple(known[key] for key in sorted(known)), self.predictions)
 
-    def with_prediction(self, study: str, error: PredictionError | None) -> "ThroughputTable":
+    def with_prediction(self, study: str, error: PredictionRatio | None) -> "ThroughputTable":
         """None: the study has no cell to compare, what was said of it goes."""
         others = {name: known for name, known in self.predictions.items() if name != study}
         return ThroughputTable(self.rows, others if error is None else {**others, study: error})
+
+
+def newer(first: Throughput, second: Throughput) -> Throughput:
+    """The one measured later, unless it has both fewer cells than the other and fewer than are enough.
+
+    Which was taken in later says nothing: building the tables of an old study takes its old cells in again.
+    """
+    earlier, later = sorted((first, second), key=lambda row: row.measured_at)
+    return later if later.cells >= min(ENOUGH_CELLS, earlier.cells) else earlier
 
 
 def read_throughput(path: Path) -> ThroughputTable:
@@ -94,7 +107,7 @@ def read_throughput(path: Path) -> ThroughputTable:
             return ThroughputTable()
         rows = [Throughput(**row | {"model_ids": tuple(row["model_ids"])}) for row in content["rows"]]
         predictions = {
-            study: PredictionError(**error | {"sources": tuple(error["sources"])})
+            study: PredictionRatio(**error | {"sources": tuple(error["sources"])})
             for study, error in content["predictions"].items()
         }
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from statistics import median
 import polars as pl
 
 from kbit.spec.flop import token_flop
-from kbit.store.throughput import KEY, Throughput
+from kbit.store.throughput import ENOUGH_CELLS, KEY, Throughput
 
 LEAST_TASKS = 3
 LEAST_RANGE = 2.0
@@ -41,6 +41,7 @@ def with_flop(cells: pl.DataFrame) -> pl.DataFrame:
 
 def measure(key: dict[str, object], cells: pl.DataFrame) -> Throughput:
     """One row, of the scored cells of one key."""
+    cells = newest_release(cells)
     cell_seconds, flop_per_second = fit_speed(task_medians(cells))
     return Throughput(
         **key,
@@ -51,7 +52,14 @@ def measure(key: dict[str, object], cells: pl.DataFrame) -> Throughput:
         flop_per_second=flop_per_second,
         cell_seconds=cell_seconds,
         quantize_seconds=quantize_seconds(cells),
+        measured_at=cells["started_at"].max(),
     )
+
+
+def newest_release(cells: pl.DataFrame) -> pl.DataFrame:
+    """The cells that the latest version of this software to score any of them scored; all, if those are few."""
+    latest = cells.filter(pl.col("kbit_version") == cells.sort("started_at")["kbit_version"][-1])
+    return latest if latest.height >= ENOUGH_CELLS else cells
 
 
 def task_medians(cells: pl.DataFrame) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ from kbit.cli.plan import SHARES, as_json, basis_lines, print_plan, summarize
 from kbit.plan.plan import plan_study
 from kbit.plan.resources import Estimator
 from kbit.spec.hardware import Hardware
-from kbit.store.throughput import PredictionError, ThroughputTable
+from kbit.store.throughput import PredictionRatio, ThroughputTable
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_histogram_adds_up(paper):
 
 
 def test_the_last_prediction_is_stated(paper):
-    error = PredictionError(1234, 0.98, 0.5, 2.25, ("assumed", "measured"))
+    error = PredictionRatio(1234, 0.98, 0.5, 2.25, ("assumed", "measured"))
     line = basis_lines(summarize(paper) | {"last_prediction": as_json(error)})[-1]
     assert line.startswith(
         "last prediction: 0.98 times the measured seconds of a cell (80 % of 1,234 cells between 0.50"

@@ -8,7 +8,7 @@ import pytest
 
 from kbit.plan.gpu_bench import read_gpu_bench
 from kbit.plan.plan import plan_study
-from kbit.plan.prediction import Measured, prediction_error
+from kbit.plan.prediction import Measured, prediction_ratio
 from kbit.plan.rates import Calibration, assumed_rates, measured_rates
 from kbit.plan.resources import Estimator
 from kbit.spec.errors import UserError
@@ -33,6 +33,7 @@ ROW = Throughput(
     flop_per_second=4e14,
     cell_seconds=0.0,
     quantize_seconds=2e-11,
+    measured_at="2026-01-01T00:00:00+00:00",
 )
 
 
@@ -174,14 +175,14 @@ def test_predictions_leave_a_models_own_cells_out(tiny):
     )  # fmt: skip
     by_default = Estimator(tiny, Hardware(), ThroughputTable())
     flat = {cell.cell_id: Measured(4 * seconds_by(by_default, cell), CPU, 1) for cell in tiny.cells}
-    error = prediction_error(Estimator(tiny, Hardware(), ThroughputTable((cpu,))), flat)
+    error = prediction_ratio(Estimator(tiny, Hardware(), ThroughputTable((cpu,))), flat)
     n_first = sum(cell.model == first for cell in tiny.cells)
     assert error.cells == len(tiny.cells) > 5 * n_first > 0
     assert error.median_ratio == pytest.approx(1)
     assert error.low_ratio == pytest.approx(0.25)  # the first model's own, by the defaults
     assert error.high_ratio == pytest.approx(1)
     assert len(error.sources) == 2
-    assert prediction_error(by_default, {}) is None
+    assert prediction_ratio(by_default, {}) is None
 
 
 def seconds_by(estimator, cell):

@@ -35,6 +35,8 @@ def make_cells(**changes: object) -> pl.DataFrame:
                 "quantized_parameters": LINEARS,
                 "n_tokens": tokens,
                 "seconds": FIXED + flop / RATE,
+                "kbit_version": "0.1.0",
+                "started_at": "2026-01-01T00:00:00+00:00",
                 "quantize_seconds": 1e-4 if spec == "none16" else QUANTIZE * LINEARS,
             }
             rows.append(row | changes)
@@ -68,6 +70,15 @@ def test_machines_and_shapes_are_kept_apart():
         ("cpu", PARAMETERS),
         ("cpu", 2 * PARAMETERS),
     ]
+
+
+@pytest.mark.parametrize(("copies", "expected"), [(1, 12 + 12), (2, 24)], ids=["few", "enough"])
+def test_a_faster_release_counts_alone_once_it_has_scored_enough_cells(copies, expected):
+    later = {"kbit_version": "0.2.0", "started_at": "2026-02-01T00:00:00+00:00"}
+    faster = make_cells(**later).with_columns(pl.col("seconds") / 2)
+    (row,) = measure_throughput(pl.concat([make_cells(), *[faster] * copies]))
+    assert (row.cells, row.measured_at) == (expected, later["started_at"])
+    assert (row.flop_per_second == pytest.approx(2 * RATE)) == (copies == 2)
 
 
 @pytest.mark.parametrize(
