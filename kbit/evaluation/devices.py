@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from kbit.evaluation.gpus import check_visible
 from kbit.spec.errors import UserError, choice_error
 
 if TYPE_CHECKING:
@@ -11,8 +12,8 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def choose_device(name: str) -> "torch.device":
-    """cpu or cuda; auto takes cuda where there is one. UserError for cuda without a GPU."""
+def choose_device(name: str, gpus: int = 0) -> "torch.device":
+    """cpu or cuda; auto takes cuda where there is one. UserError for cuda without a GPU, or with fewer than `gpus`."""
     if name not in DEVICES:
         raise choice_error("device", name, DEVICES, "--device")
     import torch
@@ -24,6 +25,8 @@ def choose_device(name: str) -> "torch.device":
             f"device cuda: torch finds no GPU on this node; CUDA_VISIBLE_DEVICES is {visible} "
             "(--device auto falls back to cpu)"
         )
+    if name != "cpu":
+        check_visible(gpus, torch.cuda.device_count())
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from kbit.evaluation.gpus import planned_alone
 from kbit.evaluation.offline import OFFLINE
 from kbit.spec.notes import NOTE
 
@@ -61,13 +62,14 @@ def send(pipe: int, content: bytes) -> None:
 
 
 def environment_for(job: Mapping[str, object]) -> dict[str, str]:
-    """Threads are set before torch starts its pools; scoring never goes to the network."""
+    """Threads are set before torch starts its pools; planned GPUs alone are visible; nothing goes to the network."""
     threads = str(job["threads"])
     return {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
         "TQDM_DISABLE": "1",
+        **planned_alone(job.get("gpus", 0)),
         **OFFLINE,
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kbit.evaluation.gpus import check_listed
 from kbit.evaluation.part_metadata import part_metadata
 from kbit.evaluation.provenance import utc_now
 from kbit.evaluation.supervisor import Supervisor
@@ -45,12 +46,13 @@ def run_shard(
     device: str = "auto",
     trust_remote_code: bool = False,
     device_memory_gb: float | None = None,
+    gpus: int = 0,
     worker_command: Sequence[str] = WORKER,
 ) -> ShardOutcome:
     """Write the part of a shard. Final rows that exist are taken over, the other cells evaluated.
 
     trust_remote_code: run code that comes with the model's files; every row says so. device_memory_gb: GB of the
-    device to use at most; None: what is free.
+    device to use at most; None: what is free. gpus: how many were planned, no more are used; 0: what there is.
     UserError for a shard, model, task or node at fault: no part is written, the journal keeps what was finished.
     """
     began_at = utc_now()
@@ -60,10 +62,13 @@ def run_shard(
     rows = dict(known.rows)
     if missing:
         check_inputs(shard, missing)
+        if device != "cpu":
+            check_listed(gpus)
         job = {
             "shard": str(shard_file),
             "threads": threads,
             "device": device,
+            "gpus": gpus,
             "trust_remote_code": trust_remote_code,
             "device_memory_gb": device_memory_gb,
         }

@@ -1,8 +1,8 @@
 """Evaluates cells of one shard, as the child of `kbit run-shard`: `python -m kbit.evaluation.worker`, the job on stdin.
 
 The job is one line of JSON: shard (file), journal (file to create), cells (ids, in the order in which to evaluate
-them), threads, device, trust_remote_code, device_memory_gb (or null). Standard input stays open as long as the parent
-lives; when it ends, so does this process.
+them), threads, device, gpus, trust_remote_code, device_memory_gb (or null). Standard input stays open as long as the
+parent lives; when it ends, so does this process.
 Exit codes: 0 all cells have a row; 2 a fault of the model, a task or the node, said in one line; 75 the device is
 lost to this process and another one should go on; anything else is a crash.
 """
@@ -45,7 +45,7 @@ def evaluate(job: dict) -> None:
     from kbit.evaluation.devices import choose_device
 
     import_quickly("torch")
-    choose_device(job["device"])
+    choose_device(job["device"], job.get("gpus", 0))
     import_quickly("kbit.evaluation.bench")
     from kbit.evaluation.bench import evaluate_job
 

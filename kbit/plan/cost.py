@@ -17,15 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 
+from kbit.plan.places import BYTES, place_model
 from kbit.plan.rates import Rates
 from kbit.spec.cell import Cell
 from kbit.spec.flop import token_flop
 from kbit.spec.hardware import Hardware
-from kbit.spec.placement import BASELINE_BYTES, CPU, HOST_BYTES, Placement, choose_placement, hidden_room
+from kbit.spec.placement import BASELINE_BYTES, CPU, HOST_BYTES, Placement, hidden_room
 
-CPU_PARAMETERS = 20_000_000
-"""Below, a GPU would wait for its kernels to be launched."""
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 GPU_START_SECONDS = 60
 CPU_START_SECONDS = 10
 LINK_BYTES_PER_SECOND = 20e9
@@ -174,16 +172,8 @@ def cell_flop(cell: Cell) -> int:
 
 
 def place(work: Work, hardware: Hardware) -> Placement:
-    """Where the weights will lie, and on how many GPUs; small models are scored on the CPU."""
-    if work.parameters < CPU_PARAMETERS:
-        return CPU
-    return choose_placement(
-        work.weight_bytes,
-        work.linear_bytes,
-        hardware.gpu_memory_bytes,
-        hardware.max_gpus,
-        hardware.host_memory_bytes,
-    )
+    """Where the weights will lie, and on how many GPUs."""
+    return place_model(work.parameters, work.linears, work.dtype, hardware)
 
 
 def job_cost(work: Work, hardware: Hardware, rates: Rates) -> Cost:

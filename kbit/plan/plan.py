@@ -94,6 +94,7 @@ def write_inputs(plan: Plan) -> None:
     for spec in plan.requests.values():
         write_json_if_changed(requests_spec_path(spec.task.name, spec.digest), spec.to_json())
     for model in plan.study.models:
-        write_json_if_changed(locator_path(model.slug), model.locator())
+        sizes = {"parameters": model.parameters, "quantized_parameters": model.quantized_parameters}
+        write_json_if_changed(locator_path(model.slug), {**model.locator(), **sizes})
     for task in plan.study.tasks:
         write_task_locator(task)

@@ -11,6 +11,7 @@ import kbit
 from kbit.plan.cost import IDLE, Cost, Work, add_up, job_cost, place
 from kbit.plan.gpu_bench import GpuBench, read_gpu_bench
 from kbit.plan.missing import FinishedCells, missing_cells
+from kbit.plan.places import Resources, job_threads
 from kbit.plan.plan import Plan
 from kbit.plan.rates import Calibration, Rates, assumed_rates, benched_rates, measured_rates
 from kbit.plan.shards import Shard
@@ -22,30 +23,6 @@ from kbit.store.throughput import ThroughputTable, read_throughput
 
 SNAKEMAKE_MB = 400
 """The two Snakemakes around a job on a cluster (its batch script and its step): 171 and 170 MB were seen."""
-GPU_JOB_THREADS = 4
-"""Reading weights and preparing batches beside a GPU."""
-CPU_JOB_THREADS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """Needs of one job, by the names that Snakemake and its Slurm executor give them.
-
-    Places (partition, account) stand in the profile.
-    """
-
-    threads: int
-    mem_mb: int
-    runtime: int
-    """Minutes."""
-    gpu: int
-    """GPUs; 0 also where they are asked for by `gres`."""
-    gpu_model: str
-    """Empty: any."""
-    gres: str
-    """Empty: not asked for in this way."""
-    device: str
-    """What `kbit run-shard` is told: a job whose GPU the scheduler chose never computes on a CPU instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +56,6 @@ class Estimator:
         """Resources of a shard's job."""
         cost = self.estimate(shard).cost
         return Resources(
-            threads=job_threads(cost.gpus),
             mem_mb=cost.mem_mb + SNAKEMAKE_MB,
             runtime=cost.minutes,
             **gpu_resources(cost.gpus, self.hardware),
@@ -117,19 +93,13 @@ class Estimator:
 
 
 def gpu_resources(gpus: int, hardware: Hardware) -> dict[str, int | str]:
-    """How a job asks for so many GPUs there, and which device it then uses."""
-    if hardware.gpu_request == "none" and hardware.max_gpus:
-        return {"gpu": gpus, "gpu_model": "", "gres": "", "device": "auto"}
-    if not gpus:
-        return {"gpu": 0, "gpu_model": "", "gres": "", "device": "cpu"}
+    """How a job asks for so many GPUs there."""
+    if not gpus or hardware.gpu_request == "none":
+        return {"gpu": gpus, "gpu_model": "", "gres": ""}
     if hardware.gpu_request == "gpus":
-        return {"gpu": gpus, "gpu_model": hardware.gpu_model or "", "gres": "", "device": "cuda"}
+        return {"gpu": gpus, "gpu_model": hardware.gpu_model or "", "gres": ""}
     gres = ":".join(["gpu", *filter(None, [hardware.gpu_model]), str(gpus)])
-    return {"gpu": 0, "gpu_model": "", "gres": gres, "device": "cuda"}
-
-
-def job_threads(gpus: int) -> int:
-    return GPU_JOB_THREADS if gpus else CPU_JOB_THREADS
+    return {"gpu": 0, "gpu_model": "", "gres": gres}
 
 
 def estimate_study(plan: Plan, hardware: Hardware, measured: ThroughputTable | None = None) -> Estimator:

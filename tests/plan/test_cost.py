@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kbit.plan.cost import CPU_PARAMETERS, IDLE, SPREAD, Work, add_up, job_cost, layers, place, width
+from kbit.plan.cost import IDLE, SPREAD, Work, add_up, job_cost, layers, place, width
+from kbit.plan.places import CPU_PARAMETERS
 from kbit.plan.plan import plan_study
 from kbit.plan.rates import assumed_rates
 from kbit.spec.hardware import Hardware

@@ -15,22 +15,23 @@ no parameter of the rule: another would make every part anew.
 rule evaluate:
     input:
         shard=ancient("results/shards/{model}/{slice}.{key}.json"),
-        requests=lambda wildcards: ancient([str(path) for path in PLAN.shard(**wildcards).requests]),
-        fetched=lambda wildcards: ancient([str(path) for path in model_stamps(PLAN.shard(**wildcards).model)]),
+        requests=lambda wildcards: ancient(JOBS.requests(**wildcards)),
+        fetched=lambda wildcards: ancient(JOBS.model_stamps(**wildcards)),
     output:
         "results/parts/{model}/{slice}.{key}.parquet",
     log:
         "results/logs/evaluate/{model}/{slice}.{key}.log",
     benchmark:
         "results/benchmarks/evaluate/{model}/{slice}.{key}.tsv"
-    threads: lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).threads
+    threads: lambda wildcards: JOBS.options(**wildcards).threads
     resources:
-        mem_mb=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).mem_mb * attempt,
-        runtime=lambda wildcards, attempt: ESTIMATE.resources(PLAN.shard(**wildcards)).runtime * attempt,
-        gpu=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).gpu,
-        gpu_model=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).gpu_model,
-        gres=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).gres,
-        device=lambda wildcards: ESTIMATE.resources(PLAN.shard(**wildcards)).device,
+        mem_mb=lambda wildcards, attempt: JOBS.resources(**wildcards).mem_mb * attempt,
+        runtime=lambda wildcards, attempt: JOBS.resources(**wildcards).runtime * attempt,
+        gpu=lambda wildcards: JOBS.resources(**wildcards).gpu,
+        gpu_model=lambda wildcards: JOBS.resources(**wildcards).gpu_model,
+        gres=lambda wildcards: JOBS.resources(**wildcards).gres,
+        device=lambda wildcards: JOBS.options(**wildcards).device,
+        planned_gpus=lambda wildcards: JOBS.options(**wildcards).planned_gpus,
     shell:
         f"kbit run-shard {{input.shard:q}} --part {{output:q}} --threads {{threads}}"
-        f" --device {{resources.device}} {TRUST} 2> {{log:q}}"
+        f" --device {{resources.device}} --gpus {{resources.planned_gpus}} {TRUST} 2> {{log:q}}"

@@ -9,9 +9,7 @@ out   results/requests/{task}.{digest}.parquet   token ids, items and task defin
 rule build_requests:
     input:
         spec=ancient("results/requests/{task}.{digest}.json"),
-        fetched=lambda wildcards: ancient(
-            [str(path) for path in requests_stamps(PLAN.requests[requests_path(**wildcards)])]
-        ),
+        fetched=lambda wildcards: ancient(JOBS.requests_stamps(**wildcards)),
     output:
         "results/requests/{task}.{digest}.parquet",
     log:

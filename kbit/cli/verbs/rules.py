@@ -73,6 +73,9 @@ def run_shard(
     part: Annotated[Path, typer.Option(help="Parquet file to write.")],
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    gpus: Annotated[
+        int, typer.Option(min=0, help="GPUs planned: it stops if it sees fewer, and uses no more. 0: what there is.")
+    ] = 0,
     trust_remote_code: TrustRemoteCode = False,
     device_memory_gb: DeviceMemory = None,
 ) -> None:
@@ -82,7 +85,7 @@ def run_shard(
     """
     from kbit.evaluation.run_shard import run_shard as run
 
-    run(shard, part, threads, device, trust_remote_code, device_memory_gb)
+    run(shard, part, threads, device, trust_remote_code, device_memory_gb, gpus)
 
 
 @verb()

@@ -1,0 +1,49 @@
+"""What the rules ask of the plan, answered inside a job: from the files that the head wrote before it submitted it.
+
+A job on a cluster reads the Snakefile again, twice. It does not plan the study again: that takes a second each time,
+and a study that somebody has edited meanwhile would no longer have the job's shard.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from kbit.plan.places import JobOptions, Resources, job_options
+from kbit.spec.hardware import Hardware
+from kbit.store.atomic import read_planned
+from kbit.store.paths import locator_path, requests_path, shard_path
+
+
+class SubmittedJobs:
+    """Answers the questions of `kbit.plan.jobs.PlannedJobs`."""
+
+    def __init__(self, hardware: Hardware) -> None:
+        self.hardware = hardware
+
+    def requests(self, model: str, slice: str, key: str) -> list[str]:  # noqa: A002 - Snakemake's wildcards, by name
+        """The requests files of a shard's tasks: if another node made them, Snakemake waits until they show here."""
+        cells = read_once(shard_path(model, slice, key))["cells"]
+        return list(dict.fromkeys(str(requests_path(cell["task"], cell["requests"])) for cell in cells))
+
+    def model_stamps(self, **_: str) -> list[str]:
+        """None: the head saw to what comes from the hub."""
+        return []
+
+    def requests_stamps(self, **_: str) -> list[str]:
+        """None, likewise."""
+        return []
+
+    def options(self, model: str, slice: str, key: str) -> JobOptions:  # noqa: A002
+        """What `kbit run-shard` is told: the same as in the head, of the same sizes in the same place."""
+        locator = read_once(locator_path(model))
+        parameters = locator["parameters"]
+        linears = locator["quantized_parameters"] or parameters
+        return job_options(parameters, linears, read_once(shard_path(model, slice, key))["dtype"], self.hardware)
+
+    def resources(self, **_: str) -> Resources:
+        """Nothing is asked for: it was granted, and a step of a Slurm job has the job's GPUs without asking again."""
+        return Resources(mem_mb=0, runtime=0, gpu=0, gpu_model="", gres="")
+
+
+@cache
+def read_once(path: Path) -> dict:
+    return read_planned(path)
