@@ -26,7 +26,12 @@ class Cell:
 
 def cell_id(model_id: str, spec_identity: str, task_identity: str, dtype: str) -> str:
     """Model weights, stored bytes and member versions, task with data and limit, compute dtype, evaluation version."""
-    return digest_text("\n".join([model_id, spec_identity, task_identity, dtype, str(EVALUATION_VERSION)]))[:32]
+    return digest_cell(model_id, spec_identity, task_identity, dtype, EVALUATION_VERSION)
+
+
+def digest_cell(model_id: str, spec_identity: str, task_identity: str, dtype: str, evaluation_version: int) -> str:
+    """The same of a cell that was evaluated by another version."""
+    return digest_text("\n".join([model_id, spec_identity, task_identity, dtype, str(evaluation_version)]))[:32]
 
 
 def shard_key(cell_ids: Iterable[str]) -> str:

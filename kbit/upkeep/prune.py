@@ -90,8 +90,10 @@ def unneeded_files(plans: Iterable[Plan]) -> list[Item]:
         "requests": inventory.requests_files(),
         "models and data sets": inventory.hub_files(),
     }
-    items = [Item(kind, path, size(path)) for kind, paths in listed.items() for path in paths if path not in needed]
-    return [*items, *(Item("logs and benchmarks", path, size(path)) for path in traces)]
+    items = [
+        Item(kind, path, inventory.size(path)) for kind, paths in listed.items() for path in paths if path not in needed
+    ]
+    return [*items, *(Item("logs and benchmarks", path, inventory.size(path)) for path in traces)]
 
 
 def unneeded_studies(plans: Iterable[Plan]) -> list[Item]:
@@ -105,7 +107,7 @@ def unneeded_studies(plans: Iterable[Plan]) -> list[Item]:
 
 
 def dead_leftovers(idle_hours: float) -> list[Item]:
-    return [Item("leftovers", path, size(path)) for path in leftovers(idle_hours)]
+    return [Item("leftovers", path, inventory.size(path)) for path in leftovers(idle_hours)]
 
 
 def prune(pruning: Pruning, done: Pruned) -> None:
@@ -169,12 +171,5 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
 def total_bytes(paths: Iterable[Path]) -> int:
-    return sum(size(path) for path in paths if path.is_file())
+    return sum(inventory.size(path) for path in paths if path.is_file())

@@ -1,5 +1,6 @@
 """`kbit verify`: silence over what is whole; every damage named, with an act that mends it."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,14 +9,19 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kbit.cli import verify
+from kbit.spec.cell import digest_cell, spec_identity
 from kbit.store.lines import encode_line
+from kbit.store.parts import write_table
 from kbit.store.paths import journal_folder
 from kbit.store.rows import encode_row
+from kbit.store.shard_file import read_shard
 from kbit.upkeep.finding import Finding
-from kbit.upkeep.verify import verify_results
+from kbit.upkeep.verify import files_to_read, verify_results
 
 
 def findings(level: str = "problem") -> list[Finding]:
@@ -47,6 +53,11 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
+def only_journal(shard) -> Path:
+    (path,) = journal_folder(shard.model.slug).iterdir()
+    return path
+
+
 def truncated_part(_folder, shard, _other) -> Path:
     shard.part.write_bytes(shard.part.read_bytes()[:-40])
     return shard.part
@@ -73,6 +84,41 @@ def part_of_another_model(_folder, shard, other) -> Path:
 
 def part_that_contradicts_the_journal(folder, shard, _other) -> Path:
     return folder.write_part(shard, folder.rows(shard, ["ok"] * len(shard.cells), seed=1.0))
+
+
+def part_with_a_cell_twice(_folder, shard, _other) -> Path:
+    table = pq.read_table(shard.part, partitioning=None)
+    write_table(pa.concat_tables([table, table.slice(0, 1)]), shard.part)
+    return shard.part
+
+
+def part_with_a_column_of_another_type(_folder, shard, _other) -> Path:
+    table = pq.read_table(shard.part, partitioning=None)
+    at = table.schema.get_field_index("seconds")
+    write_table(table.set_column(at, "seconds", table["seconds"].cast(pa.string())), shard.part)
+    return shard.part
+
+
+def part_of_another_program(_folder, shard, _other) -> Path:
+    pq.write_table(pa.table({"cell_id": ["c"]}), shard.part)
+    return shard.part
+
+
+def part_of_what_its_cells_are_not(folder, shard, _other) -> Path:
+    """Its ids make the key of its name, and no journal says otherwise; but 3 bits are not 4."""
+    only_journal(shard).unlink()
+    rows = folder.rows(shard, ["ok"] * len(shard.cells))
+    return folder.write_part(shard, [row | ({"bits": 4} if row["bits"] == 3 else {}) for row in rows])
+
+
+def journal_from_the_future(_folder, shard, _other) -> Path:
+    os.utime(only_journal(shard), (time.time() + 900, time.time() + 900))
+    return only_journal(shard)
+
+
+def requests_from_the_future(_folder, shard, _other) -> Path:
+    os.utime(shard.requests[0], (time.time() + 900, time.time() + 900))
+    return shard.requests[0]
 
 
 def part_from_the_future(_folder, shard, _other) -> Path:
@@ -113,7 +159,13 @@ MENDED_BY_THEIR_COMMAND = [
     part_of_another_slice,
     part_of_another_model,
     part_that_contradicts_the_journal,
+    part_with_a_cell_twice,
+    part_with_a_column_of_another_type,
+    part_of_another_program,
+    part_of_what_its_cells_are_not,
     part_from_the_future,
+    journal_from_the_future,
+    requests_from_the_future,
     shard_file_that_is_cut,
     shard_file_of_other_cells,
     requests_under_another_digest,
@@ -131,11 +183,6 @@ def test_damage_is_named_with_the_command_that_mends_it(damage: Callable, finish
     for command in {re.match(r"(rm|touch) \S+?(?=[,:]? |,|$)", finding.do).group() for finding in found}:
         subprocess.run(command, shell=True, check=True)
     assert findings() == []
-
-
-def only_journal(shard) -> Path:
-    (path,) = journal_folder(shard.model.slug).iterdir()
-    return path
 
 
 def test_a_flipped_bit_in_a_journal_is_found(finished):
@@ -167,6 +214,7 @@ def test_a_torn_last_line_is_the_trace_of_a_kill_and_no_damage(finished):
         ({"model_id": "other"}, "of the model other"),
         ({"bits": "four"}, "column bits of a row takes int32"),
         ({"karma": 1}, "columns that this release does not know: karma"),
+        ({"task_identity": "other"}, "the cell id is not the digest of what the row says"),
     ],
 )
 def test_a_row_that_is_not_what_its_line_says_is_found(change, said, finished):
@@ -178,6 +226,33 @@ def test_a_row_that_is_not_what_its_line_says_is_found(change, said, finished):
     (problem,) = findings()
     assert problem.what.startswith(f"journal {path}: 1 rows: ")
     assert said in problem.what
+    if "karma" in change:
+        assert problem.do == "use the release that wrote it"
+    else:
+        assert problem.do.startswith(f"mv {path} elsewhere, and run the study again")
+
+
+def test_a_row_of_an_older_evaluation_or_of_a_spec_of_tomorrow_is_no_damage(finished):
+    """Its id is that of its own version; and of a member that this release does not know, nothing can be said."""
+    shard = finished.plan().shards[0]
+    row = finished.rows(shard, ["ok"] * len(shard.cells))[0]
+    older = row | {"evaluation_version": 0}
+    spec = spec_identity(read_shard(shard.file).cells[0].spec)
+    older["cell_id"] = digest_cell(row["model_id"], spec, row["task_identity"], row["dtype"], 0)
+    unknown = row | {"data_type": "ternary", "cell_id": "f" * 32}
+    finished.write_journal(shard, [older, unknown])
+    assert findings() == []
+
+
+def test_reading_much_tells_how_far_it_is_and_json_stays_json(finished, monkeypatch, capsys):
+    monkeypatch.setattr(verify, "LINE_SECONDS", 0)
+    truncated_part(finished, *finished.plan().shards)
+    assert verify.verify(as_json=True) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["problems"] == 1
+    lines = printed.err.splitlines()
+    assert len(lines) == len(files_to_read())
+    assert lines[-1].partition(" of ")[0] == lines[-1].partition(" of ")[2].partition(" MB")[0]  # all of it
 
 
 def test_two_parts_that_contradict_each_other_are_found(finished):

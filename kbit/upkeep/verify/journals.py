@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from kbit.spec.errors import UserError
 from kbit.spec.models import model_slug
@@ -11,9 +12,14 @@ from kbit.store.lines import DEATH, START, Event, decode_line
 from kbit.store.rows import check_row, decode_row
 from kbit.store.writers import may_be_written, writer_of
 from kbit.upkeep.finding import Finding
+from kbit.upkeep.verify.identity import OTHER_CELL, names_another_cell
 from kbit.upkeep.verify.records import Outcome, Records
 
 PRUNE = "kbit prune --yes drops such lines; their cells are evaluated again where no other row of them exists"
+
+UNKNOWN = "this release does not know"
+NEWER = "use the release that wrote it"
+AGAIN = "and run the study again: cells that no other file has a row of are evaluated again"
 
 
 def check_journal(path: Path, records: Records) -> Iterator[Finding]:
@@ -37,7 +43,8 @@ def check_journal(path: Path, records: Records) -> Iterator[Finding]:
     if damaged := wrong.pop("damaged", 0):
         yield Finding("problem", f"journal {path}: {damaged} lines fail their checksum", PRUNE)
     for fault, count in wrong.items():
-        yield Finding("problem", f"journal {path}: {count} rows: {fault}", "use the release that wrote it")
+        remedy = NEWER if UNKNOWN in fault else f"mv {quote(str(path))} elsewhere, {AGAIN}"
+        yield Finding("problem", f"journal {path}: {count} rows: {fault}", remedy)
     if writer_of(path) is None:
         yield Finding("note", f"journal {path} has a name that kbit does not give; its rows count all the same")
 
@@ -56,6 +63,8 @@ def check_event(event: Event, records: Records) -> str:
         return "the line names another cell or status than its row"
     if model_slug(row["model_id"]) != records.model:
         return f"of the model {row['model_id']}, whose folder this is not"
+    if names_another_cell(row):
+        return OTHER_CELL
     if event.is_final:
         records.add_row(event.cell_id, Outcome.of(content["row"]))
     return ""

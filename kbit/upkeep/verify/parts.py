@@ -13,6 +13,7 @@ from kbit.spec.rows import FINAL_STATUSES
 from kbit.store.parts import DamagedPartError, part_rows, read_part
 from kbit.store.rows import encode_row
 from kbit.upkeep.finding import Finding
+from kbit.upkeep.verify.identity import OTHER_CELL, names_another_cell
 from kbit.upkeep.verify.records import Outcome, Records, drop
 
 AGAIN = "and run the study again: its rows come back from the journal"
@@ -56,9 +57,10 @@ def row_faults(path: Path, frame: pl.DataFrame, records: Records) -> Iterator[st
     for row in part_rows(frame.filter(frame["status"].is_in(FINAL_STATUSES))):
         try:
             fault = records.add_copy(row["cell_id"], Outcome.of(encode_row(row)), path)
+            fault = fault or (OTHER_CELL if names_another_cell(row) else "")
         except ValueError as error:
             fault = f"not a row of this schema ({error})"
         if fault:
             faults[fault] += 1
     for fault, count in faults.items():
-        yield f"{count} rows: each {fault}"
+        yield f"{count} rows: {fault}"

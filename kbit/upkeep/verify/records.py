@@ -59,10 +59,10 @@ class Records:
         if known is None:
             self.unjournaled[part] = self.unjournaled.get(part, 0) + 1
         elif outcome.row not in {one.row for one in known}:
-            return "differs from the row of its cell in the journal"
+            return "each differs from the row of its cell in the journal"
         first, where = self.copied.setdefault(cell_id, (outcome, part))
         if first.scores != outcome.scores:
-            return f"contradicts the row of its cell in {where}"
+            return f"each contradicts the row of its cell in {where}"
         return ""
 
     def findings(self) -> Iterator[Finding]:
