@@ -7,6 +7,9 @@ One arithmetic rule, all in fp32, for weight x in a block with stored absmax a a
 so an exact tie goes down, and y is rounded once, to the dtype of the weight. Blocks without a finite positive 1 / a
 are zeros: those whose absmax is stored as 0, and those at or below 2^-128, where 1 / a overflows (only bfloat16 gets
 there).
+
+A block may also be shifted, and its scale may be negative: then t = (x - m) * (1 / a) and y = u_code * a + m, rounded
+after the product and after the sum, and a block of zeros is all m. In general, 1 / a need only be finite.
 """
 
 import torch
@@ -42,7 +45,7 @@ def quantize_codes(t: Tensor, thresholds: Tensor) -> Tensor:
 
 def dequantize(codes: Tensor, codebook: Tensor, absmax: Tensor) -> Tensor:
     """codes u8 [...], codebook f32 [L], absmax f32 [...] stored value of each code's block -> f32 [...]."""
-    return torch.where(reciprocal(absmax) > 0, codebook[codes.long()] * absmax, 0.0)
+    return torch.where(reciprocal(absmax) != 0, codebook[codes.long()] * absmax, 0.0)
 
 
 def fake_quantize(weight: Tensor, codebook: Tensor, block_size: int, absmax_dtype: torch.dtype) -> Tensor:
@@ -55,3 +58,26 @@ def fake_quantize(weight: Tensor, codebook: Tensor, block_size: int, absmax_dtyp
     absmax = stored.repeat_interleave(block_size)[: weight.numel()].view(weight.shape)
     codes = quantize_codes(weight.float() * reciprocal(absmax), midpoints(codebook))
     return dequantize(codes, codebook, absmax).to(weight.dtype)
+
+
+def fake_quantize_scaled(
+    weight: Tensor, codebook: Tensor, scale: Tensor, offset: Tensor | None, block_size: int
+) -> Tensor:
+    """Quantize and dequantize with scales and offsets that are given.
+
+    weight [out, in] fp32, fp16 or bf16, finite, read in row-major order; codebook f32 [L <= 256] ascending, or
+    [out, L], one for each row; scale, offset f32 [ceil(out * in / block_size)], stored values, finite
+    -> contiguous, shape and dtype of weight.
+    """
+
+    def spread(of_blocks: Tensor) -> Tensor:
+        return of_blocks.repeat_interleave(block_size)[: weight.numel()].view(weight.shape)
+
+    scales, values = spread(scale), weight.float()
+    t = (values if offset is None else values - spread(offset)) * reciprocal(scales)
+    if codebook.dim() == 1:
+        y = dequantize(quantize_codes(t, midpoints(codebook)), codebook, scales)
+    else:
+        rows = zip(t, codebook, scales, strict=True)
+        y = torch.stack([dequantize(quantize_codes(row, midpoints(book)), book, a) for row, book, a in rows])
+    return (y if offset is None else y + spread(offset)).to(weight.dtype)

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from kbit.quant.codebooks import CODEBOOKS
-from kbit.quant.scales import SCALE_FORMATS
+from kbit.quant.scales import Scales, check_fits
 from kbit.quant.solvers import SOLVERS
-from kbit.spec.errors import UnsupportedError, UserError
+from kbit.spec.errors import UserError
 from kbit.spec.quant import QuantSpec
 
 
@@ -22,36 +22,24 @@ def quantize_weight(weight: Tensor, spec: QuantSpec, name: str) -> Tensor:
         raise UserError(f"{name}: this release cannot evaluate {', '.join(spec.unbuilt)} (spec {spec.slug})")
     if spec.data_type == "none" or not weight.numel():
         return weight
-    absmax_dtype = SCALE_FORMATS[spec.scale_format](weight.dtype)
-    check_range(weight, absmax_dtype, name)
+    largest = check_finite(weight, name)
     codebook = CODEBOOKS[spec.data_type](spec, weight)
-    return SOLVERS[spec.solver](weight, codebook, weights_per_block(weight, spec), absmax_dtype)
+    scales = Scales(weight, spec, name, largest_level(spec, codebook))
+    if scales.absmax_dtype is not None:
+        check_fits(largest, scales.absmax_dtype, name)
+    return SOLVERS[spec.solver](weight, codebook, scales)
 
 
-def weights_per_block(weight: Tensor, spec: QuantSpec) -> int:
-    """Consecutive weights that share one absmax."""
-    match spec.block_size:
-        case "row":
-            return weight.shape[-1]
-        case "tensor":
-            return weight.numel()
-        case block_size:
-            return block_size
+def largest_level(spec: QuantSpec, codebook: Tensor) -> float:
+    """What the extreme of a block is mapped to: 1, or the largest element of a standard that scales its own way."""
+    return codebook[..., -1].max().item() if spec.has_own_scale_format else 1.0
 
 
-def check_range(weight: Tensor, absmax_dtype: torch.dtype, name: str) -> None:
-    """Refuse what has no place on a codebook scaled by a stored absmax.
-
-    A weight that is no number breaks the model, one that is too large only the specs that store its absmax so.
-    """
+def check_finite(weight: Tensor, name: str) -> Tensor:
+    """The largest magnitude, a scalar of the weight's dtype. UserError: the model is broken, no spec could take it."""
     lowest, highest = torch.aminmax(weight)
     largest = torch.maximum(-lowest, highest)
     if not torch.isfinite(largest):
         n_bad = weight.numel() - int(torch.isfinite(weight).sum())
         raise UserError(f"{name}: {n_bad} of {weight.numel()} weights are NaN or infinite, which no codebook holds")
-    if torch.isinf(largest.to(absmax_dtype)):
-        limit = torch.finfo(absmax_dtype).max
-        raise UnsupportedError(
-            f"{name}: its largest weight has magnitude {largest.item():g}, but an absmax is stored as "
-            f"{str(absmax_dtype).removeprefix('torch.')}, which ends at {limit:g}"
-        )
+    return largest

@@ -1,19 +1,101 @@
-"""The scale formats: how an absmax is stored. Name and version of each stand in `kbit.spec.members.SCALE_FORMATS`."""
+"""The blocks of a weight: how many weights each has, and the scale and offset that are stored for it."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
+from torch import Tensor
+
+from kbit.kernels.blockwise import block_range
+from kbit.quant.scale_formats import SCALE_FORMATS
+from kbit.quant.scale_formats.sixteen_bit import dtype as sixteen_bit
+from kbit.spec.errors import UnsupportedError
+from kbit.spec.members import DATA_TYPES
+from kbit.spec.quant import QuantSpec
 
 
-def sixteen_bit(weight_dtype: torch.dtype) -> torch.dtype:
-    """fp16, rounded to nearest even, for fp32 weights; a 16-bit weight's own dtype, in which its absmax is exact.
+def weights_per_block(weight: Tensor, spec: QuantSpec) -> int:
+    """Consecutive weights that share one scale."""
+    match spec.block_size:
+        case "row":
+            return weight.shape[-1]
+        case "tensor":
+            return weight.numel()
+        case block_size:
+            return block_size
 
-    The 16 bits per block of Dettmers & Zettlemoyer (2023), section 2.3.
-    """
-    return torch.float16 if weight_dtype == torch.float32 else weight_dtype
+
+@dataclass(frozen=True)
+class Scales:
+    """What is stored for the blocks of one weight: a level u of the codebook stands for u * scale + offset."""
+
+    weight: Tensor
+    """[out, in] fp32, fp16 or bf16, finite."""
+    spec: QuantSpec
+    name: str
+    """Of the tensor, for errors."""
+    largest_level: float = 1.0
+    """What the extreme of a block is mapped to."""
+
+    @property
+    def block_size(self) -> int:
+        return weights_per_block(self.weight, self.spec)
+
+    @property
+    def scale_dtype(self) -> torch.dtype | None:
+        """What a scale is rounded to, for scale formats that are a dtype."""
+        scale_format = SCALE_FORMATS[self.spec.scale_format]
+        return scale_format.dtype(self.weight.dtype) if hasattr(scale_format, "dtype") else None
+
+    @property
+    def absmax_dtype(self) -> torch.dtype | None:
+        """Set where the scale is no more than the block's absmax in that dtype, so that a kernel can find it itself."""
+        return self.scale_dtype if self._scaling == "absmax" and self.largest_level == 1 else None
+
+    @property
+    def _scaling(self) -> str:
+        return DATA_TYPES[self.spec.data_type].scaling
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """f32 [blocks], as it is read back. UnsupportedError, naming the tensor: beyond what its format holds."""
+        lowest, highest = self._ranges
+        if self._scaling == "range":
+            # From the stored minimum, so that the maximum is reached from where the levels begin.
+            extent = (highest - self.offset).clamp_min(0.0)
+        elif self._scaling == "signed":
+            extent = torch.where(highest >= -lowest, highest, lowest)
+        else:
+            extent = torch.maximum(highest, -lowest)
+        dtype = self.scale_dtype
+        check_fits(extent, dtype or torch.float32, self.name, self._scaling)
+        if dtype is None:
+            return SCALE_FORMATS[self.spec.scale_format].store(extent, self.largest_level)
+        return extent.to(dtype).float()
+
+    @cached_property
+    def offset(self) -> Tensor | None:
+        """f32 [blocks], the stored minimum as it is read back; None for data types without."""
+        if self._scaling != "range":
+            return None
+        lowest, _ = self._ranges
+        dtype = sixteen_bit(self.weight.dtype)
+        check_fits(lowest, dtype, self.name)
+        return lowest.to(dtype).float()
+
+    @cached_property
+    def _ranges(self) -> tuple[Tensor, Tensor]:
+        """Smallest and largest weight of each block, f32 [blocks]."""
+        lowest, highest = block_range(self.weight.contiguous().view(-1), self.block_size)
+        return lowest.float(), highest.float()
 
 
-SCALE_FORMATS: dict[str, Callable[[torch.dtype], torch.dtype]] = {
-    "16-bit": sixteen_bit,
-}
-"""dtype of the weights -> dtype in which an absmax is stored."""
+def check_fits(values: Tensor, dtype: torch.dtype, name: str, scaling: str = "absmax") -> None:
+    """UnsupportedError, naming the tensor: an absmax, minimum or range that the dtype it is stored in cannot hold."""
+    largest = values.abs().amax()
+    if torch.isinf(largest.to(dtype)):
+        what = "widest block spans" if scaling == "range" else "largest weight has magnitude"
+        raise UnsupportedError(
+            f"{name}: its {what} {largest.item():g}, but an absmax is stored as "
+            f"{str(dtype).removeprefix('torch.')}, which ends at {torch.finfo(dtype).max:g}"
+        )

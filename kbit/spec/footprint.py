@@ -7,15 +7,14 @@ quantized linear layers store, `total_bits` what the whole model stores: embeddi
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kbit.spec import members
 from kbit.spec.errors import UserError
 from kbit.spec.quant import QuantSpec
 
 PLAIN_BITS = 16
-"""Bits of a parameter that is not quantized, and of a level of a stored codebook."""
-ABSMAX_BITS = {"16-bit": 16}
-"""Bits of one stored absmax, by scale format."""
-STORES_CODEBOOK = ("quantile",)
-"""Data types whose codebook depends on the weights, so that every tensor stores its own."""
+"""Bits of a parameter that is not quantized, of a level of a stored codebook, and of a block's mean or minimum."""
+SECOND_SCALE_BITS = 32
+"""Bits of the scale that the scales of a superblock share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +34,31 @@ class Footprint:
 
 
 def bits_per_param(spec: QuantSpec) -> float:
-    """k + 16 / B + p (16 - k), and 16 / B once more for a mean per block, which the paper leaves open.
+    """k + s / B + p (16 - k), s the bits a block stores: 16 for the paper's absmax.
 
-    For blocks of a row or a whole tensor the share of the absmax depends on the shapes; the paper counts it as nothing,
-    and so does this. `count_footprint` knows the shapes.
+    Data types with a minimum and blocks with a mean, which the paper leaves open, store 16 more. For blocks of a row or
+    a whole tensor the share of the scale depends on the shapes; the paper counts it as nothing, and so does this, as it
+    does what is stored once per tensor. `count_footprint` knows the shapes.
     """
     if spec.data_type == "none":
         return float(PLAIN_BITS)
-    scales_per_weight = 1 / spec.block_size if isinstance(spec.block_size, int) else 0.0
-    return add_scales(spec, scales_per_weight)
+    blocks_per_weight = 1 / spec.block_size if isinstance(spec.block_size, int) else 0.0
+    return add_blocks(spec, blocks_per_weight)
 
 
-def add_scales(spec: QuantSpec, scales_per_weight: float) -> float:
-    """Bits per quantized weight, given how many scales each weight pays for."""
-    scale_bits = ABSMAX_BITS[spec.scale_format] + (PLAIN_BITS if spec.centered == "block" else 0)
-    return spec.bits + scale_bits * scales_per_weight + spec.outlier_fraction * (PLAIN_BITS - spec.bits)
+def add_blocks(spec: QuantSpec, blocks_per_weight: float) -> float:
+    """Bits per quantized weight, given for how many blocks each weight pays."""
+    scale_format = members.SCALE_FORMATS[spec.scale_format]
+    block_bits = scale_format.scale_bits + offset_bits(spec)
+    if scale_format.superblock:
+        block_bits += SECOND_SCALE_BITS / scale_format.superblock
+    return spec.bits + block_bits * blocks_per_weight + spec.outlier_fraction * (PLAIN_BITS - spec.bits)
+
+
+def offset_bits(spec: QuantSpec) -> int:
+    """Bits of what a block stores beside its scale: a minimum, a mean."""
+    has_minimum = members.DATA_TYPES[spec.data_type].scaling == "range"
+    return PLAIN_BITS * (has_minimum + (spec.centered == "block"))
 
 
 def count_footprint(spec: QuantSpec, linears: Iterable[tuple[int, int]], other_parameters: int) -> Footprint:
@@ -62,11 +71,9 @@ def count_footprint(spec: QuantSpec, linears: Iterable[tuple[int, int]], other_p
         raise UserError(f"this release cannot count {', '.join(spec.unbuilt)} (quantization spec {spec.slug})")
     shapes = list(linears)
     weights = sum(out * inputs for out, inputs in shapes)
-    scales = sum(count_scales(spec, out, inputs) for out, inputs in shapes)
-    codebooks = len(shapes) * 2**spec.bits if spec.data_type in STORES_CODEBOOK else 0
-    body_bits = weights * spec.bits + scales * ABSMAX_BITS[spec.scale_format] + codebooks * PLAIN_BITS
+    body_bits = weights * spec.bits + sum(count_extra_bits(spec, out, inputs) for out, inputs in shapes)
     return Footprint(
-        bits_per_param=paper_count(spec, weights, scales),
+        bits_per_param=paper_count(spec, shapes),
         body_bits=body_bits,
         total_bits=body_bits + other_parameters * PLAIN_BITS,
         quantized_parameters=weights,
@@ -74,8 +81,24 @@ def count_footprint(spec: QuantSpec, linears: Iterable[tuple[int, int]], other_p
     )
 
 
-def count_scales(spec: QuantSpec, out: int, inputs: int) -> int:
-    """Stored absmax values of one weight [out, in]; a short last block has one too."""
+def count_extra_bits(spec: QuantSpec, out: int, inputs: int) -> int:
+    """What one weight [out, in] stores beside its codes: scales, offsets, what is stored once, its table of levels."""
+    blocks = count_blocks(spec, out, inputs)
+    scale_format = members.SCALE_FORMATS[spec.scale_format]
+    bits = blocks * (scale_format.scale_bits + offset_bits(spec)) + count_table_bits(spec, out)
+    if scale_format.superblock:
+        bits += -(-blocks // scale_format.superblock) * SECOND_SCALE_BITS
+    return bits + (scale_format.tensor_bits if blocks else 0)
+
+
+def count_table_bits(spec: QuantSpec, out: int) -> int:
+    """Bits of the levels that one weight of so many rows stores, where they are learned from it."""
+    tables = {"": 0, "tensor": 1, "row": out}[members.DATA_TYPES[spec.data_type].table]
+    return tables * 2**spec.bits * PLAIN_BITS
+
+
+def count_blocks(spec: QuantSpec, out: int, inputs: int) -> int:
+    """Blocks of one weight [out, in]; a short last one is one too."""
     if spec.data_type == "none" or not out * inputs:
         return 0
     match spec.block_size:
@@ -87,8 +110,14 @@ def count_scales(spec: QuantSpec, out: int, inputs: int) -> int:
             return -(-out * inputs // block_size)
 
 
-def paper_count(spec: QuantSpec, weights: int, scales: int) -> float:
-    """k + 16 / B; a row or tensor pays for the scales it has."""
-    if spec.data_type == "none" or isinstance(spec.block_size, int) or not weights:
+def paper_count(spec: QuantSpec, shapes: list[tuple[int, int]]) -> float:
+    """k + 16 / B; a row or tensor pays for the blocks it has, and data types the paper lacks for their tables."""
+    weights = sum(out * inputs for out, inputs in shapes)
+    if spec.data_type == "none" or not weights:
         return bits_per_param(spec)
-    return add_scales(spec, scales / weights)
+    tables = 0
+    if members.DATA_TYPES[spec.data_type].table_in_paper_count:
+        tables = sum(count_table_bits(spec, out) for out, _ in shapes)
+    if isinstance(spec.block_size, int):
+        return bits_per_param(spec) + tables / weights
+    return add_blocks(spec, sum(count_blocks(spec, out, inputs) for out, inputs in shapes) / weights) + tables / weights

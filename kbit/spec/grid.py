@@ -11,7 +11,7 @@ from kbit.spec.section import Section
 
 
 class GridConfig(Section):
-    """What is varied. Specs are the full product; only float takes exponent bits."""
+    """What is varied. Specs are the full product; only minifloats take exponent bits."""
 
     models: tuple[str, ...] = Field(
         default=("*",), min_length=1, description="Names or patterns of the study's models this grid is for."
@@ -21,7 +21,7 @@ class GridConfig(Section):
     bits: tuple[int, ...] = Field(min_length=1, description="Code widths k.")
     block_sizes: tuple[BlockSize, ...] = Field(min_length=1, description="Weights per absmax: a number, row or tensor.")
     exponent_bits: dict[int, tuple[int, ...]] = Field(
-        default_factory=dict, description="For float: k -> the exponent bits E to try."
+        default_factory=dict, description="For data types with exponent bits: k -> the E to try."
     )
     centered: tuple[str, ...] = Field(
         default=(members.DEFAULT_CENTERING,), min_length=1, description="none, tensor, block."

@@ -1,12 +1,14 @@
-"""Every member of the quantization families: name, version, legal bits, options. Torch-free.
+"""Every member of the quantization families: name, version, what is legal, what it stores. Torch-free.
 
 A version is part of the identity of every cell that uses the member: raise it when a change of the
 implementation may change a stored weight. `built` is false for members that a study may already plan
-but that this release cannot evaluate. Tests hold these lists equal to the implementations.
+but that this release cannot evaluate. Data types, scale formats and solvers that are built have a file of
+their name, which is found through this list.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,28 +20,98 @@ class Member:
     """Raised when stored weights may change; part of the cell's identity."""
     bits: range = range(2, 9)
     """Legal widths k of a code, data types only."""
-    has_exponent_bits: bool = False
-    """Whether the spec must state the exponent bits E, 1 <= E <= k - 1, data types only."""
+    exponents: range = range(0)
+    """Exponent bits E that the spec must choose from, E <= k - 1, data types only. Empty: it states none."""
+    block_sizes: tuple[int, ...] = ()
+    """Legal block sizes, data types only. Empty: every one."""
+    scaling: Literal["absmax", "signed", "range"] = "absmax"
+    """What a block is divided by, data types only: its absmax, its value of largest magnitude with the sign, or
+    maximum - minimum after the minimum is subtracted, which is then stored in 16 bits too."""
+    table: Literal["", "tensor", "row"] = ""
+    """Whether the levels depend on the weights, so that every tensor, or every row of it, stores its own; data types
+    only."""
+    table_in_paper_count: bool = False
+    """Whether bits_per_param counts that table. The paper leaves out that of its quantile type."""
+    own_scale_format: str = ""
+    """The one scale format that belongs to it, data types only. Empty: the spec chooses."""
     built: bool = True
     """Whether this release can evaluate it."""
+    file: str = ""
+    """Python file of the implementation, where it is not called as the member is."""
     summary: str = ""
     """One line for the generated documentation."""
+
+    @property
+    def has_exponent_bits(self) -> bool:
+        """Whether the spec must state the exponent bits."""
+        return bool(self.exponents)
+
+    @property
+    def module(self) -> str:
+        """Name of the module of the implementation, inside the family's package."""
+        return self.file or self.name.replace("-", "_")
+
+    def legal_exponents(self, bits: int) -> list[int]:
+        """Exponent bits a width leaves room for, beside the sign."""
+        return [exponent for exponent in self.exponents if exponent <= bits - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleFormat(Member):
+    """How a block's scale is stored."""
+
+    scale_bits: int = 16
+    """Bits of one scale."""
+    superblock: int = 0
+    """Scales that share a second scale of 32 bits; 0 where there is none."""
+    tensor_bits: int = 0
+    """Bits stored once per tensor."""
+    signed: bool = True
+    """Whether it holds negative scales, as data types with scaling=signed need."""
+    is_owned: bool = False
+    """Whether only the data types that name it may use it."""
 
 
 def family(*members: Member) -> Mapping[str, Member]:
     return {member.name: member for member in members}
 
 
+# Seven exponent bits would put a subnormal fp32 midpoint into the codebook.
+MINIFLOAT_EXPONENTS = range(1, 7)
+
 DATA_TYPES = family(
     Member("none", 1, bits=range(16, 17), summary="the 16-bit control: weights as they are"),
-    Member("int", 1, summary="symmetric integers, 2^k - 1 levels"),
-    Member("float", 1, has_exponent_bits=True, summary="IEEE-like minifloat with E exponent bits, no NaN or infinity"),
+    Member("int", 1, file="integer", summary="symmetric integers, 2^k - 1 levels"),
+    Member(
+        "float",
+        1,
+        exponents=MINIFLOAT_EXPONENTS,
+        file="floating",
+        summary="IEEE-like minifloat with E exponent bits, no NaN or infinity",
+    ),
     Member("dynamic", 1, summary="dynamic exponent: decades of linearly spaced levels"),
-    Member("quantile", 1, summary="quantiles of the whole tensor, one codebook per tensor"),
+    Member("quantile", 1, table="tensor", summary="quantiles of the whole tensor, one codebook per tensor"),
 )
 
-SCALE_FORMATS = family(
-    Member("16-bit", 1, summary="fp16 for fp32 weights, else the weight's own 16-bit dtype"),
+SCALE_FORMATS: Mapping[str, ScaleFormat] = family(
+    ScaleFormat("16-bit", 1, file="sixteen_bit", summary="fp16 for fp32 weights, else the weight's own 16-bit dtype"),
+    ScaleFormat("fp16", 1, summary="half precision"),
+    ScaleFormat("bf16", 1, summary="bfloat16: the range of fp32 in 16 bits"),
+    ScaleFormat("fp32", 1, scale_bits=32, summary="single precision"),
+    ScaleFormat(
+        "dq",
+        1,
+        scale_bits=8,
+        superblock=256,
+        tensor_bits=32,
+        signed=False,
+        summary="double quantization: less their mean, 8-bit dynamic in blocks of 256",
+    ),
+    ScaleFormat("e8m0", 1, scale_bits=8, signed=False, summary="a power of two, rounded up"),
+    ScaleFormat("e4m3", 1, scale_bits=8, tensor_bits=32, summary="OCP's 8-bit float, times one fp32 scale per tensor"),
+    ScaleFormat(
+        "mx", 1, scale_bits=8, signed=False, is_owned=True, summary="OCP MX: a power of two, rounded down; may clip"
+    ),
 )
 
 SOLVERS = family(

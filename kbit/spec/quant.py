@@ -42,6 +42,18 @@ class QuantSpec(BaseModel):
     solver: str = Field(default=members.DEFAULT_SOLVER, description="How codes are chosen.")
     rotation: str = Field(default=members.DEFAULT_ROTATION, description="Rotation of the input axis before quantizing.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def fill_in_scale_format(cls, values: object) -> object:
+        """A data type with a scale format of its own has it, unless the spec says something else, which is refused."""
+        if not isinstance(values, dict):
+            return values
+        data_type = members.DATA_TYPES.get(str(values.get("data_type")))
+        chosen = values.get("scale_format", members.DEFAULT_SCALE_FORMAT)
+        if data_type is None or not data_type.own_scale_format or chosen != members.DEFAULT_SCALE_FORMAT:
+            return values
+        return {**values, "scale_format": data_type.own_scale_format}
+
     @model_validator(mode="after")
     def check_members(self) -> "QuantSpec":
         check_choice("data_type", self.data_type, members.DATA_TYPES)
@@ -52,6 +64,8 @@ class QuantSpec(BaseModel):
         check_choice("rotation", self.rotation, members.ROTATIONS)
         self._check_bits()
         self._check_exponent_bits()
+        self._check_block_size()
+        self._check_scale_format()
         return self
 
     def _check_bits(self) -> None:
@@ -61,29 +75,60 @@ class QuantSpec(BaseModel):
             raise ValueError(f"bits {self.bits} is not legal for data_type {self.data_type!r}: accepted is {accepted}")
 
     def _check_exponent_bits(self) -> None:
-        if not members.DATA_TYPES[self.data_type].has_exponent_bits:
+        data_type = members.DATA_TYPES[self.data_type]
+        if not data_type.has_exponent_bits:
             if self.exponent_bits is not None:
                 raise ValueError(f"exponent_bits {self.exponent_bits} given, but data_type {self.data_type!r} has none")
             return
-        # Seven exponent bits would put a subnormal fp32 midpoint into the codebook.
-        largest = min(self.bits - 1, 6)
+        legal = data_type.legal_exponents(self.bits)
+        accepted = str(legal[0]) if len(legal) == 1 else f"{legal[0]} to {legal[-1]}"
         if self.exponent_bits is None:
+            raise ValueError(f"exponent_bits is missing for {self.bits}-bit {self.data_type}: accepted is {accepted}")
+        if self.exponent_bits not in legal:
             raise ValueError(
-                f"exponent_bits is missing for {self.bits}-bit {self.data_type}: accepted is 1 to {largest}"
+                f"exponent_bits {self.exponent_bits} does not fit {self.bits} bits: accepted is {accepted}"
             )
-        if not 1 <= self.exponent_bits <= largest:
+
+    def _check_block_size(self) -> None:
+        legal = members.DATA_TYPES[self.data_type].block_sizes
+        if legal and self.block_size not in legal:
             raise ValueError(
-                f"exponent_bits {self.exponent_bits} does not fit {self.bits} bits: accepted is 1 to {largest}"
+                f"block_size {self.block_size} is not legal for data_type {self.data_type!r}: "
+                f"accepted is {', '.join(map(str, legal))}"
             )
+
+    def _check_scale_format(self) -> None:
+        data_type, scale_format = members.DATA_TYPES[self.data_type], members.SCALE_FORMATS[self.scale_format]
+        if data_type.own_scale_format and self.scale_format != data_type.own_scale_format:
+            problem = f"data_type {self.data_type!r} has its own: leave it out, or say {data_type.own_scale_format}"
+        elif scale_format.is_owned and not data_type.own_scale_format:
+            problem = "it belongs to data types of its standard"
+        elif data_type.scaling == "signed" and not scale_format.signed:
+            signed = [name for name, other in members.SCALE_FORMATS.items() if other.signed and not other.is_owned]
+            problem = f"data_type {self.data_type!r} needs one with a sign: accepted is {', '.join(signed)}"
+        else:
+            return
+        raise ValueError(f"scale_format {self.scale_format!r} is not legal here: {problem}")
+
+    @property
+    def has_own_scale_format(self) -> bool:
+        """Whether the data type comes with its scale format, and its levels with their standard's magnitudes."""
+        return bool(members.DATA_TYPES[self.data_type].own_scale_format)
 
     @property
     def slug(self) -> str:
         """The spec's one name in slices, files, arguments and reports, such as int4-b64 or float4e2-row."""
         if self.data_type == "none":
             return "none16"
-        joint = "_" if self.data_type[-1].isdigit() else ""
         exponent = f"e{self.exponent_bits}" if self.exponent_bits is not None else ""
-        return "-".join([f"{self.data_type}{joint}{self.bits}{exponent}", self.granularity, *self.options])
+        return "-".join([f"{self._type_and_bits}{exponent}", self.granularity, *self.options])
+
+    @property
+    def _type_and_bits(self) -> str:
+        """int4, float-bnb039_4, and mxfp4 for a type of one width whose name says it."""
+        if self.data_type.endswith(str(self.bits)) and len(members.DATA_TYPES[self.data_type].bits) == 1:
+            return self.data_type
+        return f"{self.data_type}{'_' if self.data_type[-1].isdigit() else ''}{self.bits}"
 
     @property
     def granularity(self) -> str:
@@ -91,7 +136,7 @@ class QuantSpec(BaseModel):
 
     @property
     def options(self) -> list[str]:
-        """Slug parts of everything that is not at its default."""
+        """Slug parts of everything that is not at its default; a data type's own scale format is its default."""
         parts = []
         if self.centered != members.DEFAULT_CENTERING:
             parts.append(f"centered_{self.centered}")
@@ -99,7 +144,7 @@ class QuantSpec(BaseModel):
             rule = "" if self.outlier_rule == members.DEFAULT_OUTLIER_RULE else f"_{self.outlier_rule}"
             parts.append(f"p{self.outlier_fraction:g}{rule}")
         for value, default in (
-            (self.scale_format, members.DEFAULT_SCALE_FORMAT),
+            (self.scale_format, members.DATA_TYPES[self.data_type].own_scale_format or members.DEFAULT_SCALE_FORMAT),
             (self.solver, members.DEFAULT_SOLVER),
             (self.rotation, members.DEFAULT_ROTATION),
         ):

@@ -3,6 +3,7 @@
 import bitsandbytes.functional as bnb
 import pytest
 import torch
+from quant_specs import any_spec
 
 from kbit.kernels import ops
 from kbit.quant import quantize_weight
@@ -144,7 +145,7 @@ def test_names_a_tensor_that_is_not_finite(data_type: str, bad: float) -> None:
     weight = torch.randn(8, 16)
     weight[3, 5:7] = bad
     with pytest.raises(UserError, match=r"^h\.1\.mlp\.weight: 2 of 128 weights are NaN or infinite") as caught:
-        quantize_weight(weight, spec(data_type, 4, 2 if data_type == "float" else None), "h.1.mlp.weight")
+        quantize_weight(weight, any_spec(data_type), "h.1.mlp.weight")
     assert not isinstance(caught.value, UnsupportedError)  # no spec could take it: the model is broken
 
 
@@ -166,7 +167,4 @@ def test_refuses_what_it_cannot_do() -> None:
 @pytest.mark.parametrize("shape", [(0, 8), (8, 0)])
 def test_empty_weight(shape: tuple[int, int]) -> None:
     for data_type in CODEBOOKS:
-        result = quantize_weight(
-            torch.empty(shape), spec(data_type, 4, 2 if data_type == "float" else None, "row"), "w"
-        )
-        assert result.shape == shape
+        assert quantize_weight(torch.empty(shape), any_spec(data_type, "row"), "w").shape == shape

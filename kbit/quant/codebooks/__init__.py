@@ -1,18 +1,20 @@
-"""The data types: one file each, listed here; name, version, legal bits stand in `kbit.spec.members.DATA_TYPES`.
+"""The data types: one file each, named in `kbit.spec.members.DATA_TYPES` with version, legal bits and what is stored.
 
-A codebook is f32 [L <= 2^k], strictly ascending in [-1, 1], on the weight's device.
+A file has a function `codebook(spec, weight)`: f32 [L <= 2^k] on the weight's device, strictly ascending, in [-1, 1]
+unless the data type has a scale format of its own and keeps the elements of its standard. A data type whose table is
+by row returns f32 [out, L], each row ascending, where levels may repeat.
 """
 
 from collections.abc import Callable
 
 from torch import Tensor
 
-from kbit.quant.codebooks import dynamic, floating, integer, quantile
+from kbit.quant.implementations import implementations
+from kbit.spec.members import DATA_TYPES
 from kbit.spec.quant import QuantSpec
 
+QUANTIZED = {name: member for name, member in DATA_TYPES.items() if name != "none"}
+
 CODEBOOKS: dict[str, Callable[[QuantSpec, Tensor], Tensor]] = {
-    "int": integer.codebook,
-    "float": floating.codebook,
-    "dynamic": dynamic.codebook,
-    "quantile": quantile.codebook,
+    name: module.codebook for name, module in implementations(__name__, QUANTIZED).items()
 }

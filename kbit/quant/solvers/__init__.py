@@ -1,16 +1,17 @@
-"""The solvers: how codes are chosen. One file each, listed here and in `kbit.spec.members.SOLVERS`.
+"""The solvers: how codes are chosen. One file each, named in `kbit.spec.members.SOLVERS`.
 
-A solver takes weight [out, in], codebook f32 [L], the block size in weights and the dtype of a stored absmax, and
-returns the dequantized weight, contiguous, in the shape and dtype of the weight.
+A file has a function `solve(weight, codebook, scales)`: weight [out, in], the codebook of its data type, the
+`kbit.quant.scales.Scales` of its blocks -> the dequantized weight, contiguous, in its shape and dtype.
 """
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from kbit.quant.solvers import rtn
+from kbit.quant.implementations import implementations
+from kbit.quant.scales import Scales
+from kbit.spec.members import SOLVERS as MEMBERS
 
-SOLVERS: dict[str, Callable[[Tensor, Tensor, int, torch.dtype], Tensor]] = {
-    "rtn": rtn.solve,
+SOLVERS: dict[str, Callable[[Tensor, Tensor, Scales], Tensor]] = {
+    name: module.solve for name, module in implementations(__name__, MEMBERS).items()
 }

@@ -1,11 +1,13 @@
 """`rtn`: round to nearest. Each weight takes the level nearest to it, whatever the others do."""
 
-import torch
 from torch import Tensor
 
 from kbit.kernels import ops
+from kbit.quant.scales import Scales
 
 
-def solve(weight: Tensor, codebook: Tensor, block_size: int, absmax_dtype: torch.dtype) -> Tensor:
+def solve(weight: Tensor, codebook: Tensor, scales: Scales) -> Tensor:
     """Dettmers & Zettlemoyer (2023), section 2.3; arithmetic and ties: `kbit.kernels.reference`."""
-    return ops.fake_quantize(weight, codebook, block_size, absmax_dtype)
+    if scales.absmax_dtype is not None and codebook.dim() == 1:  # the kernel finds the absmax in the same pass
+        return ops.fake_quantize(weight, codebook, scales.block_size, scales.absmax_dtype)
+    return ops.fake_quantize_scaled(weight, codebook, scales.scale, scales.offset, scales.block_size)

@@ -1,0 +1,8 @@
+"""`bf16`: the range of fp32, eight bits of precision."""
+
+import torch
+
+
+def dtype(weight_dtype: torch.dtype) -> torch.dtype:  # noqa: ARG001 (of every format that is a dtype)
+    """Rounded to nearest even; exact where the weights have no more bits."""
+    return torch.bfloat16

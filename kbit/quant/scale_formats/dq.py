@@ -1,0 +1,25 @@
+"""`dq`: double quantization. The scales are themselves quantized, to 8 bits in blocks of 256."""
+
+import torch
+from torch import Tensor
+
+from kbit.kernels import ops
+from kbit.quant.codebooks.dynamic import codebook
+from kbit.spec.members import SCALE_FORMATS
+from kbit.spec.quant import QuantSpec
+
+EIGHT_BITS = QuantSpec(data_type="dynamic", bits=8)
+
+
+def store(extent: Tensor, largest: float) -> Tensor:
+    """extent f32 [n], not negative; largest: the codebook's -> f32 [n].
+
+    The mean m of the tensor's scales is subtracted, in fp32; what is left is quantized to the 8-bit dynamic type in
+    blocks of 256 with an fp32 absmax; m is added back. A scale that comes out below 0 is 0: its block is
+    a hundred times smaller than others. Dettmers et al. (2023), QLoRA, section 3.
+    """
+    scale = extent / largest
+    mean = scale.double().mean().float()
+    blocks = SCALE_FORMATS["dq"].superblock
+    levels = codebook(EIGHT_BITS, extent)
+    return (ops.fake_quantize((scale - mean)[None], levels, blocks, torch.float32)[0] + mean).clamp_min(0.0)

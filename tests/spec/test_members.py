@@ -1,0 +1,43 @@
+"""The lists of members, and what a spec makes of them: identities that are fixed, slugs, what is refused."""
+
+import pytest
+
+from kbit.spec import members
+from kbit.spec.cell import cell_id, spec_identity
+from kbit.spec.quant import CONTROL, QuantSpec
+
+FROZEN = {
+    "none16": (CONTROL, "425f93c2cad595997f0baf90c9b80ee8"),
+    "int3-b64": (QuantSpec(data_type="int", bits=3, block_size=64), "9be4fccc485b2dcac562c8884d270d65"),
+    "int8-tensor": (QuantSpec(data_type="int", bits=8), "89202d6bef7866569e48d0d81d68befb"),
+    "float4e3-row": (
+        QuantSpec(data_type="float", bits=4, exponent_bits=3, block_size="row"),
+        "3d4b9d13d2fdbfc954381406e06df97f",
+    ),
+    "dynamic2-b1024": (QuantSpec(data_type="dynamic", bits=2, block_size=1024), "7185dd061d1f6e135d418094d0d06cff"),
+    "quantile5-b128": (QuantSpec(data_type="quantile", bits=5, block_size=128), "d5aaa98069acdbb16967962be63f8097"),
+    "int4-b64-p0.02": (
+        QuantSpec(data_type="int", bits=4, block_size=64, outlier_fraction=0.02),
+        "c06dd3188495b85f109e670851879481",
+    ),
+}
+
+
+@pytest.mark.parametrize("slug", FROZEN)
+def test_identities_are_fixed_forever(slug: str) -> None:
+    """A changed digest would re-evaluate every study there is."""
+    spec, expected = FROZEN[slug]
+    assert spec.slug == slug
+    assert cell_id("m@1", spec_identity(spec), "t", "float16") == expected
+
+
+@pytest.mark.parametrize(
+    "family", [members.DATA_TYPES, members.SCALE_FORMATS, members.SOLVERS], ids=["types", "scales", "solvers"]
+)
+def test_every_member_is_described(family) -> None:
+    assert all(member.summary and member.version >= 1 for member in family.values())
+
+
+def test_a_spec_survives_json() -> None:
+    for spec, _ in FROZEN.values():
+        assert QuantSpec.model_validate_json(spec.model_dump_json()) == spec
