@@ -25,15 +25,19 @@ class Curve:
     parameters: Array
     """f64 [sizes]: the model's parameters, the same for all curves of a family."""
 
-    def at(self, grid: Array) -> Array:
-        """f64 [grid, resamples]: the curve at the points of `grid`, which lie within it."""
+    def weights(self, grid: Array) -> Array:
+        """f64 [grid, sizes]: what the curve's points count at each point of `grid`, which lie within the curve."""
         right = np.clip(np.searchsorted(self.x, grid), 1, len(self.x) - 1)
         left = right - 1
         share = (grid - self.x[left]) / (self.x[right] - self.x[left])
         weights = np.zeros((len(grid), len(self.x)))
         weights[np.arange(len(grid)), left] = 1 - share
         weights[np.arange(len(grid)), right] += share
-        return weights @ self.y
+        return weights
+
+    def at(self, grid: Array) -> Array:
+        """f64 [grid, resamples]: the curve at the points of `grid`."""
+        return self.weights(grid) @ self.y
 
     def without(self, parameters: float) -> "Curve":
         """The curve of the other sizes, on all items only."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,16 @@ class FamilyPoints:
     @property
     def n_models(self) -> int:
         return self.points["model"].n_unique()
+
+    @cached_property
+    def heights(self) -> Array:
+        """f64 [points, 1 + resamples]: the metric, higher is better, capped; a collapsed point stands at the cap."""
+        values, direction = self.resampled.values, self.metric.direction
+        if self.metric.cap is None:
+            return direction * values
+        collapsed = (self.points["status"] == "collapsed").to_numpy() & np.isnan(values[:, 0])
+        worst = direction * self.metric.cap
+        return np.where(collapsed[:, None], worst, np.maximum(direction * values, worst))
 
 
 @dataclass(frozen=True)
@@ -71,13 +82,3 @@ def read_evidence(tables: Path, parts: Sequence[Path]) -> Evidence:
     final = read_table(tables, "models").filter("is_final_checkpoint").select("model")
     points = read_table(tables, "points").join(final, on="model", how="semi").sort("family", *POINT_ORDER)
     return Evidence(points, read_table(tables, "cells"), locate_cells(parts))
-
-
-def heights(subject: FamilyPoints) -> Array:
-    """f64 [points, 1 + resamples]: the metric so that higher is better, capped; a collapsed point stands at the cap."""
-    values = subject.resampled.values
-    if subject.metric.cap is None:
-        return subject.metric.direction * values
-    collapsed = (subject.points["status"] == "collapsed").to_numpy() & np.isnan(values[:, 0])
-    worst = subject.metric.direction * subject.metric.cap
-    return np.where(collapsed[:, None], worst, np.maximum(subject.metric.direction * values, worst))

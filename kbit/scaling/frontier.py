@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from kbit.scaling.curves import Array, Curve, common_range, grid_over
 
+STRIP = 128
+"""Resamples that are compared at a time: 201 points of so many take 200 kB."""
+
 
 @dataclass(frozen=True)
 class Frontier:
@@ -21,9 +24,14 @@ class Frontier:
     """f64 [k, grid, resamples]: the metric, higher is better; where a k has several specs, that of the best there."""
 
     @cached_property
-    def winner(self) -> NDArray[np.intp]:
+    def winner(self) -> NDArray[np.int8]:
         """[grid, resamples]: index of the best k at every number of bits."""
-        return np.argmax(self.height, axis=0)
+        winner = np.zeros(self.height.shape[1:], dtype=np.int8)
+        highest = self.height[0].copy()
+        for index, height in enumerate(self.height[1:], start=1):
+            np.copyto(winner, index, where=height > highest)
+            np.maximum(highest, height, out=highest)
+        return winner
 
     @cached_property
     def share(self) -> Array:
@@ -57,9 +65,42 @@ class Frontier:
 def build_frontier(curves: Sequence[Curve]) -> Frontier:
     """Compare curves over the range common to all of them, which must not be empty."""
     grid = grid_over(*common_range(curves))
-    ks = tuple(sorted({curve.bits for curve in curves}))
-    height = [np.maximum.reduce([curve.at(grid) for curve in curves if curve.bits == k]) for k in ks]
-    return Frontier(ks, grid, np.stack(height))
+    groups = group_by_k(curves)
+    height = np.empty((len(groups), len(grid), curves[0].y.shape[1]))
+    for out, group in zip(height, groups.values(), strict=True):
+        highest(group, grid, out)
+    return Frontier(tuple(groups), grid, height)
+
+
+def group_by_k(curves: Sequence[Curve]) -> dict[int, list[Curve]]:
+    """The curves of each k, ascending."""
+    return {k: [curve for curve in curves if curve.bits == k] for k in sorted({curve.bits for curve in curves})}
+
+
+def highest(curves: Sequence[Curve], grid: Array, out: Array) -> None:
+    """Fill `out`, f64 [grid, resamples], with the highest of the curves at every point."""
+    weights = [curve.weights(grid) for curve in curves]
+    # A k of the whole study has dozens of specs: strips of resamples that stay in the processor's cache.
+    for start in range(0, out.shape[1], STRIP):
+        strip = slice(start, start + STRIP)
+        best = weights[0] @ curves[0].y[:, strip]
+        for weight, curve in zip(weights[1:], curves[1:], strict=True):
+            np.maximum(best, weight @ curve.y[:, strip], out=best)
+        out[:, strip] = best
+
+
+def mean_heights(curves: Sequence[Curve]) -> Array:
+    """f64 [k, resamples]: each k's mean height over the common range of the curves, as in `Frontier.mean`."""
+    grid = grid_over(*common_range(curves))
+    means = []
+    for group in group_by_k(curves).values():
+        if len(group) == 1:  # the mean of a product by weights is that by their mean
+            means.append(group[0].weights(grid).mean(axis=0) @ group[0].y)
+        else:
+            height = np.empty((len(grid), group[0].y.shape[1]))
+            highest(group, grid, height)
+            means.append(height.mean(axis=0))
+    return np.stack(means)
 
 
 def best_k_at(frontier: Frontier, log2_bits: float) -> int | None:

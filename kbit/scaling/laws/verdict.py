@@ -18,15 +18,16 @@ cover. Quantities, per family, metric, count of bits and selection of specs:
 Distances are in the metric's unit and positive where better, whichever direction the metric has.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from kbit.scaling.curves import Array, Curve, common_range, make_curve
-from kbit.scaling.evidence import Evidence, FamilyPoints, heights
+from kbit.scaling.evidence import Evidence, FamilyPoints
 from kbit.scaling.fit_rows import LEVEL, FitRow, Subject, undetermined
-from kbit.scaling.frontier import Frontier, build_frontier
+from kbit.scaling.frontier import Frontier, build_frontier, mean_heights
 from kbit.scaling.jackknife import jackknife_interval
 from kbit.scaling.metrics import BIT_ACCOUNTINGS
 from kbit.scaling.resample import BOOTSTRAP_SEED, N_RESAMPLES
@@ -45,11 +46,16 @@ def fit_verdicts(evidence: Evidence) -> Iterator[FitRow]:
     for metric in evidence.metrics:
         for family in evidence.families(metric):
             for bit_accounting in BIT_ACCOUNTINGS:
+                curves = draw_curves(family, bit_accounting)
                 for selection in list_selections(family.points):
-                    yield from fit_verdict(family, bit_accounting, selection)
+                    specs = set(selection.of(family.points)["spec"])
+                    chosen = [curve for curve in curves if curve.label in specs]
+                    yield from fit_verdict(family, bit_accounting, selection, chosen)
 
 
-def fit_verdict(family: FamilyPoints, bit_accounting: str, selection: Selection) -> Iterator[FitRow]:
+def fit_verdict(
+    family: FamilyPoints, bit_accounting: str, selection: Selection, curves: Sequence[Curve]
+) -> Iterator[FitRow]:
     """The rows of one verdict; one `undetermined` row that says what is missing where there is none."""
     subject = Subject(
         NAME,
@@ -61,7 +67,6 @@ def fit_verdict(family: FamilyPoints, bit_accounting: str, selection: Selection)
         selection.block_size,
         selection.options,
     )
-    curves = draw_curves(family, bit_accounting, selection)
     n = sum(len(curve.x) for curve in curves)
     if missing := what_is_missing(curves, family):
         yield undetermined(subject, "best_bits", n, METHOD, missing)
@@ -73,17 +78,16 @@ def fit_verdict(family: FamilyPoints, bit_accounting: str, selection: Selection)
     yield from describe_verdict(subject, curves, n, BOOTSTRAP.format(family.resampled.n_items), notes)
 
 
-def draw_curves(family: FamilyPoints, bit_accounting: str, selection: Selection) -> list[Curve]:
-    """One curve per spec of the selection that has the metric at two sizes or more."""
-    height = heights(family)
-    has_value = ~np.isnan(height[:, 0])
+def draw_curves(family: FamilyPoints, bit_accounting: str) -> list[Curve]:
+    """One curve per spec that has the metric at two sizes or more, by k and spec."""
+    has_value = ~np.isnan(family.heights[:, 0])
     points = family.points.with_row_index("row").filter(has_value)
     curves = []
-    for (bits, spec), group in selection.of(points).group_by("bits", "spec", maintain_order=True):
+    for (bits, spec), group in points.group_by("bits", "spec", maintain_order=True):
         log2_bits = np.log2(group[bit_accounting].to_numpy().astype(float))
         if len(np.unique(log2_bits)) >= 2:
             parameters = group["parameters"].to_numpy().astype(float)
-            curves.append(make_curve(bits, spec, log2_bits, height[group["row"].to_numpy()], parameters))
+            curves.append(make_curve(bits, spec, log2_bits, family.heights[group["row"].to_numpy()], parameters))
     return sorted(curves, key=lambda curve: (curve.bits, curve.label))
 
 
@@ -118,19 +122,19 @@ def describe_verdict(
     yield row("best_bits", ks[frontier.best].astype(float), extra=specs_note(curves))
     for quantity, value in zip(("range_low", "range_high"), frontier.grid[[0, -1]], strict=True):
         yield FitRow(subject, quantity, n, METHOD, float(value))
-    gap = frontier.gap(best, runner_up).mean(axis=0)
-    yield row("gap_to_runner_up", gap, extra=f"runner-up: {ks[runner_up]} bits")
+    mean = frontier.mean
+    yield row("gap_to_runner_up", mean[best] - mean[runner_up], extra=f"runner-up: {ks[runner_up]} bits")
     yield jackknife_gap(subject, [curve for curve in curves if curve.bits in ks[[best, runner_up]]], ks[best], n)
     for index, k in enumerate(frontier.ks):
         yield row("share", frontier.share[index], k)
         yield from describe_wins(subject, frontier, index, n, bootstrap)
         if index != best:
-            distance = frontier.gap(index, best)
-            yield row("gap_to_best", distance.mean(axis=0), k, f"best: {ks[best]} bits")
-            yield row("parallelism", parallelism(distance), k, f"against {ks[best]} bits")
+            yield row("gap_to_best", mean[index] - mean[best], k, f"best: {ks[best]} bits")
+            yield row("parallelism", parallelism(frontier.gap(index, best)), k, f"against {ks[best]} bits")
     for lower, k in zip(frontier.ks, frontier.ks[1:], strict=False):
         pair = [curve for curve in curves if curve.bits in (lower, k)]
-        yield row("gap_to_next_lower", build_frontier(pair).gap(1, 0).mean(axis=0), k, f"against {lower} bits")
+        below, above = mean_heights(pair)
+        yield row("gap_to_next_lower", above - below, k, f"against {lower} bits")
 
 
 def describe_wins(subject: Subject, frontier: Frontier, index: int, n: int, method: str) -> Iterator[FitRow]:
@@ -158,23 +162,26 @@ def jackknife_gap(subject: Subject, pair: Sequence[Curve], best: int, n: int) ->
 
 def mean_gap(pair: Sequence[Curve], best: int) -> float:
     """Mean distance of the best k's curve to the other's, in the full sample."""
-    frontier = build_frontier(pair)
-    index = frontier.ks.index(best)
-    return float(frontier.gap(index, 1 - index)[:, 0].mean())
+    lower, higher = mean_heights([replace(curve, y=curve.y[:, :1]) for curve in pair])[:, 0]
+    return float(lower - higher if best < max(curve.bits for curve in pair) else higher - lower)
 
 
 def parallelism(distance: Array) -> Array:
     """Standard deviation along the range over the absolute mean, [grid, resamples] -> [resamples]; NaN at mean 0."""
-    mean = np.abs(distance.mean(axis=0))
-    return np.divide(distance.std(axis=0), mean, out=np.full_like(mean, np.nan), where=mean > 0)
+    mean = distance.mean(axis=0)
+    apart = distance - mean
+    spread = np.sqrt(np.einsum("gr,gr->r", apart, apart) / len(apart))
+    return np.divide(spread, np.abs(mean), out=np.full_like(mean, np.nan), where=mean != 0)
 
 
 def percentile_interval(resamples: Array) -> tuple[float | None, float | None]:
     """The central interval of the resamples (column 0, the value itself, left out), as values that occurred."""
     if len(resamples) < 2 or np.isnan(resamples).any():
         return None, None
-    tail = round((1 - LEVEL) / 2, 9)  # 0.025, not a little more
-    low, high = np.quantile(resamples[1:], [tail, 1 - tail], method="inverted_cdf")
+    n, tail = len(resamples) - 1, (1 - LEVEL) / 2
+    # The smallest value that at least this share of them do not exceed; rounded: 0.025 is a little more in floats.
+    ranks = [math.ceil(round(share * n, 6)) - 1 for share in (tail, 1 - tail)]
+    low, high = np.partition(resamples[1:], ranks)[ranks]
     return float(low), float(high)
 
 
