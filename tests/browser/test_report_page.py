@@ -1,8 +1,10 @@
 """The report as a reader meets it: opened from disk by a real browser."""
 
+import base64
 import csv
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -153,6 +155,22 @@ def test_hash_restores_the_view(open_report):
     # Going back to the defaults empties the hash.
     change(second, lambda: second.page.evaluate("location.hash = ''"))
     second.page.wait_for_function("document.querySelector('input[value=total_bits]').checked")
+
+
+def test_a_choice_is_made_and_taken_back_in_a_page_inside_another(open_report, report, tmp_path):
+    """As the HTML form of Snakemake's report holds it: a frame whose address is the whole page."""
+    outer = open_report()
+    content = base64.b64encode(report.read_bytes()).decode()
+    (tmp_path / "outer.html").write_text(f'<iframe src="data:text/html;charset=utf8;base64,{content}"></iframe>')
+    outer.page.goto((tmp_path / "outer.html").as_uri())
+    inner = replace(outer, page=outer.page.locator("iframe").element_handle().content_frame())
+    inner.settle()
+    choice = inner.page.locator("#bits-data_type")
+    default = choice.input_value()
+    change(inner, lambda: choice.select_option("int"))
+    assert inner.page.url.endswith("#bits.data_type=int")
+    change(inner, lambda: choice.select_option(default))
+    assert "#" not in inner.page.url
 
 
 def test_unknown_hash_falls_back(open_report):

@@ -14,7 +14,8 @@ const state = {
   set(key, value) {
     if (value === this.defaults.get(key)) this.chosen.delete(key);
     else this.chosen.set(key, value);
-    history.replaceState(null, "", this.hash() || location.pathname + location.search);
+    // Of a page inside another (a data: URL) nothing but the fragment may change.
+    history.replaceState(null, "", this.hash() || location.href.split("#")[0]);
     return this.notify(key);
   },
   toggle(key, item) {
