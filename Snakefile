@@ -42,6 +42,10 @@ TRUST = "--trust-remote-code" if str(config.get("trust_remote_code")).lower() ==
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 
+# What `--report` says of the workflow; which files it takes in, their rules say.
+report: "workflow/report/workflow.rst"
+
+
 wildcard_constraints:
     model=r"[a-z0-9.-]+",
     slice=r"[a-z0-9._-]+",

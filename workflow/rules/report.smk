@@ -10,7 +10,7 @@ rule report:
         rules.tables.output,
         rules.fit.output,
     output:
-        report(str(report_path(STUDY)), caption="../report/page.rst", category="Report"),
+        report(str(report_path(STUDY)), caption="../report/page.rst", category="Study report"),
     log:
         f"results/logs/report/{STUDY}.log",
     benchmark:
