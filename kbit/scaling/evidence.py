@@ -1,6 +1,6 @@
 """What the laws are fitted to: a study's points, and their resamples, computed once per family and metric."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import polars as pl
 from kbit.scaling.curves import Array
 from kbit.scaling.metrics import METRICS, Metric
 from kbit.scaling.resample import Resampled, resample_metric
-from kbit.warehouse import locate_cells, read_table
+from kbit.warehouse import SampleReader, read_table
 
 POINT_ORDER = ("parameters", "model", "bits", "spec")
 
@@ -54,8 +54,8 @@ class Evidence:
     """The table points, of final checkpoints alone."""
     cells: pl.DataFrame
     """The table cells."""
-    part_of: Mapping[str, Path]
-    """cell_id -> the part that holds its samples."""
+    samples: SampleReader
+    """Of the study's parts."""
     _families: dict[tuple[str, str], FamilyPoints] = field(default_factory=dict)
 
     def families(self, metric: Metric) -> Iterator[FamilyPoints]:
@@ -74,11 +74,11 @@ class Evidence:
     def _resample(self, family: str, metric: Metric) -> FamilyPoints:
         points = self.points.filter(pl.col("family") == family).sort(POINT_ORDER)
         cells = self.cells.join(points.select("model", "spec"), on=["model", "spec"], how="semi").sort("cell_id")
-        return FamilyPoints(family, metric, points, resample_metric(points, cells, metric, self.part_of))
+        return FamilyPoints(family, metric, points, resample_metric(points, cells, metric, self.samples))
 
 
 def read_evidence(tables: Path, parts: Sequence[Path]) -> Evidence:
     """Read a study's tables. Of models of one family and size only those trained longest enter (table models)."""
     final = read_table(tables, "models").filter("is_final_checkpoint").select("model")
     points = read_table(tables, "points").join(final, on="model", how="semi").sort("family", *POINT_ORDER)
-    return Evidence(points, read_table(tables, "cells"), locate_cells(parts))
+    return Evidence(points, read_table(tables, "cells"), SampleReader(parts))

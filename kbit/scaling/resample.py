@@ -5,8 +5,9 @@ drawing the same items for both keeps that. Draws depend on the seed and the tas
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from kbit.scaling.curves import Array
 from kbit.scaling.items import ItemScores, candidate_scores, read_request_table
 from kbit.scaling.metrics import Metric
 from kbit.store.paths import requests_path
-from kbit.warehouse import Samples, read_samples
+from kbit.warehouse import SampleReader, Samples
 
 N_RESAMPLES = 1000
 BOOTSTRAP_SEED = 20221219
@@ -41,11 +42,14 @@ def task_generator(task_identity: str, purpose: str) -> np.random.Generator:
     return np.random.default_rng([BOOTSTRAP_SEED, int.from_bytes(digest[:8], "little")])
 
 
+@lru_cache(maxsize=16)  # the tasks of a study: each is asked for once for every model
 def draw_counts(task_identity: str, n_items: int, n_resamples: int = N_RESAMPLES) -> NDArray[np.float32]:
     """f32 [items, resamples]: how often each item is drawn, with replacement; columns sum to n_items."""
     generator = task_generator(task_identity, "items")
     counts = generator.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_resamples)
-    return np.ascontiguousarray(counts.T, dtype=np.float32)
+    drawn = np.ascontiguousarray(counts.T, dtype=np.float32)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def resample_scores(items: ItemScores, counts: NDArray[np.float32]) -> Array:
@@ -55,42 +59,50 @@ def resample_scores(items: ItemScores, counts: NDArray[np.float32]) -> Array:
     return (items.values @ draws).astype(np.float64) / (items.weights @ draws).astype(np.float64)
 
 
-def resample_metric(
-    points: pl.DataFrame, cells: pl.DataFrame, metric: Metric, part_of: Mapping[str, Path]
-) -> Resampled:
+@dataclass(frozen=True)
+class Group:
+    """Cells of one task that answered one requests file; models with different tokenizers have different ones."""
+
+    task: str
+    metric: str
+    requests: Path
+    cells: pl.DataFrame
+    """cell_id, model, spec, task_identity, and the metric's value, stderr, n; sorted by model and spec."""
+
+
+def resample_metric(points: pl.DataFrame, cells: pl.DataFrame, metric: Metric, samples: SampleReader) -> Resampled:
     """A metric of `points` (rows of one family, in order) with its resamples: the mean over the metric's tasks.
 
     `cells` are the cells of those points. Without any task of the metric's kind all values are NaN.
     """
-    cells = cells.filter(pl.col("task_kind") == metric.task_kind)
-    tasks = cells["task"].unique().sort().to_list()
-    values = np.full((points.height, 1 + N_RESAMPLES), np.nan)
+    groups = list(group_cells(cells.filter(pl.col("task_kind") == metric.task_kind), metric))
     observed = points[metric.name].fill_null(np.nan).to_numpy()
-    if not tasks or np.isnan(observed).all():
-        return Resampled(values, 0)
-    scored = [resample_task(points, cells.filter(pl.col("task") == task), metric, part_of) for task in tasks]
-    values[:] = np.mean([task.values for task in scored], axis=0)
+    if not groups or np.isnan(observed).all():
+        return Resampled(np.full((points.height, 1 + N_RESAMPLES), np.nan), 0)
+    tasks = sorted({group.task for group in groups})
+    scored = {task: np.full((points.height, 1 + N_RESAMPLES), np.nan) for task in tasks}
+    reasons: dict[str, dict[str, None]] = {task: {} for task in tasks}
+    place = {key: index for index, key in enumerate(zip(points["model"], points["spec"], strict=True))}
+    # Model by model: the tasks of a model lie in the same parts.
+    for group in sorted(groups, key=lambda group: (group.cells["model"][0], group.task)):
+        rows = [place[key] for key in zip(group.cells["model"], group.cells["spec"], strict=True)]
+        scored[group.task][rows], reason = resample_group(group, samples)
+        if reason:
+            reasons[group.task][f"{group.task}: {reason}"] = None
+    values = np.mean(list(scored.values()), axis=0)
     # The table's own value, to the last digit: the resamples keep the float32 samples' rounding.
     values[:, 0] = observed
     values[np.isnan(observed)] = np.nan
-    notes = tuple(note for task in scored for note in task.notes)
-    return Resampled(values, sum(task.n_items for task in scored), notes)
+    n_items = sum(max(group.cells["n"].max() or 0 for group in groups if group.task == task) for task in tasks)
+    return Resampled(values, n_items, tuple(note for task in tasks for note in reasons[task]))
 
 
-def resample_task(points: pl.DataFrame, cells: pl.DataFrame, metric: Metric, part_of: Mapping[str, Path]) -> Resampled:
-    """One task's headline metric for every point, NaN where the point has no score on it."""
-    task, metric_name = cells["task"][0], metric.name if metric.task_kind == "perplexity" else cells["task_metric"][0]
-    rows = with_metric(cells, metric_name)
-    values = np.full((points.height, 1 + N_RESAMPLES), np.nan)
-    place = {key: index for index, key in enumerate(zip(points["model"], points["spec"], strict=True))}
-    notes, n_items = [], 0
-    # Models with different tokenizers have different requests files of the same items.
-    for (requests,), group in rows.group_by("requests", maintain_order=True):
-        drawn, reason = resample_group(group, requests_path(task, requests), metric_name, part_of)
-        values[[place[key] for key in zip(group["model"], group["spec"], strict=True)]] = drawn
-        n_items = max(n_items, group["n"].max() or 0)
-        notes += [f"{task}: {reason}"] if reason else []
-    return Resampled(values, n_items, tuple(dict.fromkeys(notes)))
+def group_cells(cells: pl.DataFrame, metric: Metric) -> Iterator[Group]:
+    """The cells of every task and requests file that have the task's headline metric."""
+    for (task,), of_task in cells.sort("task").group_by("task", maintain_order=True):
+        name = metric.name if metric.task_kind == "perplexity" else of_task["task_metric"][0]
+        for (requests,), rows in with_metric(of_task, name).group_by("requests", maintain_order=True):
+            yield Group(task, name, requests_path(task, requests), rows)
 
 
 def with_metric(cells: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -102,15 +114,13 @@ def with_metric(cells: pl.DataFrame, name: str) -> pl.DataFrame:
     return of_metric.unnest("metrics").filter(pl.col("value").is_finite()).sort("model", "spec")
 
 
-def resample_group(
-    group: pl.DataFrame, requests: Path, metric: str, part_of: Mapping[str, Path]
-) -> tuple[Array, str | None]:
+def resample_group(group: Group, samples: SampleReader) -> tuple[Array, str | None]:
     """Resample cells that share a requests file: by their items, or by their standard errors and the reason why."""
-    identity, scores = group["task_identity"][0], group["value"].to_numpy()
-    items = find_items(requests, metric, read_samples(group["cell_id"].to_list(), part_of), scores)
+    identity, scores = group.cells["task_identity"][0], group.cells["value"].to_numpy()
+    items = find_items(group.requests, group.metric, samples.read(group.cells["cell_id"].to_list()), scores)
     if isinstance(items, ItemScores):
         return resample_scores(items, draw_counts(identity, items.values.shape[1])), None
-    return draw_normal(group, identity), f"{items}; each cell drawn by its standard error, unpaired"
+    return draw_normal(group.cells, identity), f"{items}; each cell drawn by its standard error, unpaired"
 
 
 def find_items(requests: Path, metric: str, samples: Samples | None, scores: NDArray[np.float64]) -> ItemScores | str:
@@ -127,11 +137,11 @@ def find_items(requests: Path, metric: str, samples: Samples | None, scores: NDA
     return f"{metric} does not follow from the samples"
 
 
-def draw_normal(group: pl.DataFrame, identity: str) -> Array:
+def draw_normal(cells: pl.DataFrame, identity: str) -> Array:
     """f64 [cells, 1 + resamples]: each cell around its value by its standard error; NaN draws where that is unknown.
 
     Cells that answer the same items rise and fall together, so independent draws widen the intervals of differences.
     """
-    value, stderr = (group[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("value", "stderr"))
-    noise = task_generator(identity, "normal").standard_normal((group.height, N_RESAMPLES))
+    value, stderr = (cells[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("value", "stderr"))
+    noise = task_generator(identity, "normal").standard_normal((cells.height, N_RESAMPLES))
     return np.hstack([value[:, None], value[:, None] + stderr[:, None] * noise])

@@ -1,6 +1,6 @@
 """samples: a view on the parts, what every cell made of every request. Never written as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kbit.store.parts import read_part, read_parts
+from kbit.store.parts import read_part
 
 COLUMNS = ("cell_id", "model_id", "spec", "task", "requests", "samples", "greedy")
 
@@ -21,11 +21,6 @@ def samples(parts: Sequence[Path]) -> pl.LazyFrame:
     return pl.scan_parquet(list(parts)).select(COLUMNS)
 
 
-def locate_cells(parts: Sequence[Path]) -> dict[str, Path]:
-    """The part of every cell."""
-    return {cell_id: part for part in parts for cell_id in read_part(part, ["cell_id"])["cell_id"]}
-
-
 @dataclass(frozen=True)
 class Samples:
     """What cells of one requests file made of its requests."""
@@ -36,15 +31,33 @@ class Samples:
     """[cells, requests]: every token of the request is the most likely one; None where some cell has none."""
 
 
-def read_samples(cell_ids: Sequence[str], part_of: Mapping[str, Path]) -> Samples | None:
-    """The samples of cells of one requests file, in the order of `cell_ids`.
+class SampleReader:
+    """Reads samples by cell, of a study's parts.
 
-    None where a cell has none, or not as many as the others.
+    The parts of the last call stay in memory: who asks for the tasks of one model after another reads each part once.
     """
-    found = read_parts(sorted({part_of[cell_id] for cell_id in cell_ids}), ["cell_id", "samples", "greedy"])
-    lists = pl.DataFrame({"cell_id": list(cell_ids)}).join(found, on="cell_id", how="left", maintain_order="left")
-    loglikelihoods = stack(lists["samples"])
-    return None if loglikelihoods is None else Samples(loglikelihoods, stack(lists["greedy"]))
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._part_of = {cell_id: part for part in parts for cell_id in read_part(part, ["cell_id"])["cell_id"]}
+        self._held: dict[Path, pl.DataFrame] = {}
+
+    def read(self, cell_ids: Sequence[str]) -> Samples | None:
+        """The samples of cells of one requests file, in the order of `cell_ids`.
+
+        None where a cell has none, or not as many as the others.
+        """
+        needed = sorted({self._part_of[cell_id] for cell_id in cell_ids})
+        self._held = {part: self._held[part] for part in needed if part in self._held}
+        wanted = pl.DataFrame({"cell_id": list(cell_ids)})
+        found = pl.concat([self._open(part).join(wanted, on="cell_id", how="semi") for part in needed])
+        lists = wanted.join(found, on="cell_id", how="left", maintain_order="left")
+        loglikelihoods = stack(lists["samples"])
+        return None if loglikelihoods is None else Samples(loglikelihoods, stack(lists["greedy"]))
+
+    def _open(self, part: Path) -> pl.DataFrame:
+        if part not in self._held:
+            self._held[part] = read_part(part, ["cell_id", "samples", "greedy"])
+        return self._held[part]
 
 
 def stack(lists: pl.Series) -> NDArray | None:

@@ -9,7 +9,7 @@ import pytest
 
 from kbit.spec.errors import UserError
 from kbit.store.parts import write_part
-from kbit.warehouse import build_tables, locate_cells, read_samples, read_table, samples
+from kbit.warehouse import SampleReader, build_tables, read_table, samples
 
 
 @pytest.fixture
@@ -184,9 +184,15 @@ def test_samples_stay_in_the_parts_and_can_be_read_by_cell(rows, write_parts):
     ]
     parts = write_parts(rows)
     wanted = [rows[5]["cell_id"], rows[2]["cell_id"]]
-    found = read_samples(wanted, locate_cells(parts))
+    reader = SampleReader(parts)
+    found = reader.read(wanted)
     assert found.loglikelihoods.tolist() == [[-5.0, -0.5], [-2.0, -0.5]]
     assert found.greedy.tolist() == [[True, False], [False, True]]
+    # Other cells next, of parts that were read and of others.
+    others = [row["cell_id"] for row in rows if row["cell_id"] not in wanted]
+    assert reader.read(others[::-1]).loglikelihoods.tolist() == [
+        [-float(index), -0.5] for index in reversed(range(len(rows))) if index not in (2, 5)
+    ]
     view = samples(parts).filter(pl.col("cell_id") == wanted[0]).collect()
     assert view["samples"].to_list() == [[-5.0, -0.5]]
     assert view["greedy"].to_list() == [[True, False]]
@@ -196,12 +202,11 @@ def test_samples_without_greedy_are_still_samples(rows, write_parts):
     rows = [
         {**row, "samples": [-1.0, -0.5], "greedy": None if index else [True, False]} for index, row in enumerate(rows)
     ]
-    found = read_samples([rows[0]["cell_id"], rows[1]["cell_id"]], locate_cells(write_parts(rows)))
+    found = SampleReader(write_parts(rows)).read([rows[0]["cell_id"], rows[1]["cell_id"]])
     assert found.loglikelihoods.tolist() == [[-1.0, -0.5]] * 2
     assert found.greedy is None
 
 
 def test_cells_without_equal_samples_have_none(rows, write_parts):
     rows = [{**row, "samples": [-1.0] * (1 + index % 2)} for index, row in enumerate(rows)]
-    part_of = locate_cells(write_parts(rows))
-    assert read_samples([rows[0]["cell_id"], rows[1]["cell_id"]], part_of) is None
+    assert SampleReader(write_parts(rows)).read([rows[0]["cell_id"], rows[1]["cell_id"]]) is None

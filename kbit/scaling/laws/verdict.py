@@ -45,10 +45,10 @@ def fit_verdicts(evidence: Evidence) -> Iterator[FitRow]:
     """The verdict of every family, metric, count of bits and selection."""
     for metric in evidence.metrics:
         for family in evidence.families(metric):
+            selections = {one: set(one.of(family.points)["spec"]) for one in list_selections(family.points)}
             for bit_accounting in BIT_ACCOUNTINGS:
                 curves = draw_curves(family, bit_accounting)
-                for selection in list_selections(family.points):
-                    specs = set(selection.of(family.points)["spec"])
+                for selection, specs in selections.items():
                     chosen = [curve for curve in curves if curve.label in specs]
                     yield from fit_verdict(family, bit_accounting, selection, chosen)
 
