@@ -97,8 +97,6 @@ class JournalState:
     """Notes of what ended workers at cells without a final row, by cell id and time."""
     bad_lines: dict[Path, int] = field(default_factory=dict)
     """Torn or corrupted lines that were skipped, by file."""
-    row_counts: dict[str, int] = field(default_factory=dict)
-    """Rows of any status by cell id."""
 
     def add(self, event: Event, path: Path) -> None:
         cell_id = event.cell_id
@@ -111,7 +109,6 @@ class JournalState:
             self.deaths.setdefault(cell_id, {})[note["died_at"]] = note
         if not event.is_row:
             return
-        self.row_counts[cell_id] = self.row_counts.get(cell_id, 0) + 1
         self.open_starts.pop(cell_id, None)
         if cell_id in self.rows:
             return

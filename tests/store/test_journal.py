@@ -3,12 +3,12 @@
 import random
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from row_counts import row_counts
 
 from kbit.spec.errors import UserError
 from kbit.store import rows as store_rows
@@ -85,7 +85,7 @@ def test_failed_rows_are_kept_apart_until_a_final_row_follows(make_row, tmp_path
     write_journal(tmp_path / "b.jsonl", [make_row(CELLS[0], "collapsed")])
     state = read_journals(tmp_path)
     assert (set(state.rows), set(state.failed)) == ({CELLS[0]}, {CELLS[1]})
-    assert state.row_counts == {CELLS[0]: 2, CELLS[1]: 1}
+    assert row_counts(tmp_path) == {CELLS[0]: 2, CELLS[1]: 1}
 
 
 def test_only_wanted_cells_are_read(make_row, tmp_path):
@@ -154,7 +154,7 @@ def test_many_writers_at_once_lose_nothing(make_row, tmp_path):
             writer.row(row)
     for writer in writers:
         writer.close()
-    assert Counter(read_journals(tmp_path).row_counts) == Counter(dict.fromkeys(CELLS, 4))
+    assert row_counts(tmp_path) == dict.fromkeys(CELLS, 4)
 
 
 def test_importing_the_journal_brings_no_arrays():
@@ -182,7 +182,7 @@ def test_deaths_are_known_once_each_until_a_final_row_follows(make_row, tmp_path
             journal.death(CELLS[1], first)
     state = read_journals(tmp_path)
     assert list(state.deaths[CELLS[0]].values()) == [first, second]
-    assert not state.row_counts
+    assert not row_counts(tmp_path)
     with JournalWriter(tmp_path / "c.jsonl") as journal:
         journal.row(make_row(CELLS[0], "failed", error="I/O"))
         journal.row(make_row(CELLS[1]))

@@ -5,10 +5,12 @@ What the real worker does is tested in test_worker.py, and through whole jobs in
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from row_counts import row_counts
 
 from kbit.evaluation.run_shard import ShardOutcome, run_shard
 from kbit.spec.cell import cell_id, spec_identity
@@ -55,6 +57,10 @@ class Job:
     @property
     def journals(self) -> JournalState:
         return read_journals(journal_folder(self.MODEL))
+
+    @property
+    def row_counts(self) -> Counter[str]:
+        return row_counts(journal_folder(self.MODEL))
 
     def statuses(self) -> dict[str, str]:
         frame = read_part(self.part)

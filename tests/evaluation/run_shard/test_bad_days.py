@@ -44,7 +44,7 @@ def test_several_crashing_cells_cost_only_themselves(job):
     errors = read_part(job.part).filter(status="crashed")["error"].to_list()
     assert sorted(error.rsplit(" at ")[-1] for error in errors) == bad
     assert all("ZeroDivisionError" in error for error in errors)
-    assert set(job.journals.row_counts.values()) == {1}
+    assert set(job.row_counts.values()) == {1}
 
 
 def test_workers_that_die_wherever_they_begin_are_the_nodes_fault(job):

@@ -47,7 +47,7 @@ def test_a_cell_that_needs_more_memory_gets_it_in_the_next_attempt(job, group):
     group.limit(2000 * MB)
     outcome = job.run(**script)
     assert (outcome.evaluated, outcome.statuses) == (1, {"ok": 8})
-    assert set(job.journals.row_counts.values()) == {1}
+    assert set(job.row_counts.values()) == {1}
 
 
 def test_a_cell_that_fits_nowhere_becomes_crashed_when_the_study_is_run_again(job, group):

@@ -73,7 +73,7 @@ def test_a_corrupted_journal_line_costs_that_cell_alone(job):
     journal.write_bytes(b"".join([*lines[:5], lines[5].replace(b"acc", b"abc"), *lines[6:]]))
     outcome = job.run()
     assert (outcome.evaluated, outcome.bad_lines) == (1, 1)
-    assert sorted(job.journals.row_counts.values()) == [1] * 8  # the damaged row counts no more
+    assert sorted(job.row_counts.values()) == [1] * 8  # the damaged row counts no more
 
 
 def test_a_bigger_shard_evaluates_the_new_cells_alone(job):
