@@ -20,7 +20,7 @@ from kbit.spec.hardware import hardware_of_profile
 from kbit.store.head import hold_results
 from kbit.store.paths import RESULTS, report_path, study_folder
 
-EXECUTES_NOTHING = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|unlock|lint|dag|rulegraph|summary|touch)")
+EXECUTES_NOTHING = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|unlock|lint|dag|rulegraph|summary|touch|report(=.*)?)")
 """Arguments with which Snakemake executes no job: its output is shown as it is."""
 
 
@@ -35,7 +35,7 @@ def run_study(
     check_choice(orphans)
     plan = plan_study(study)
     hardware_of_profile(profile)
-    executes = not any(map(EXECUTES_NOTHING.fullmatch, arguments))
+    executes = executes_jobs(arguments)
     check_executor(profile, submits=executes)
     refuse_config(arguments)
     command = snakemake_command(study, profile, arguments, trust_remote_code)
@@ -49,6 +49,11 @@ def run_study(
         settle_orphans(orphans)
         refetch(plan)
         return execute(plan, command)
+
+
+def executes_jobs(arguments: list[str]) -> bool:
+    """Whether Snakemake, given these arguments, runs jobs. --report alone does not, but may be the last act of a run."""
+    return "--report-after-run" in arguments or not any(map(EXECUTES_NOTHING.fullmatch, arguments))
 
 
 def refuse_config(arguments: list[str]) -> None:

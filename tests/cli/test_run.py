@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from kbit.cli import main
-from kbit.cli.run import explain_failure
+from kbit.cli.run import executes_jobs, explain_failure
 
 
 def test_a_log_that_is_no_text_hides_no_mistake(tmp_path, monkeypatch, capsys):
@@ -15,6 +15,21 @@ def test_a_log_that_is_no_text_hides_no_mistake(tmp_path, monkeypatch, capsys):
     (logs / "a.log").write_bytes(b"half a char\xc3\nkbit: no file a\n")
     assert explain_failure(1, 0.0, logs / "none.log") == 2
     assert capsys.readouterr().err == "kbit: no file a\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "executes"),
+    [
+        ("", True),
+        ("--until tables --retries 0", True),
+        ("-n --until tables", False),
+        ("--report x.zip", False),
+        ("--report=x.html", False),
+        ("--report x.zip --report-after-run", True),
+    ],
+)
+def test_what_executes_nothing_neither_waits_for_a_head_nor_hides_what_snakemake_says(arguments, executes):
+    assert executes_jobs(arguments.split()) is executes
 
 
 @pytest.mark.parametrize("content", [None, "{"])
