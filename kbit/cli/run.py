@@ -52,7 +52,7 @@ def run_study(
 
 
 def executes_jobs(arguments: list[str]) -> bool:
-    """Whether Snakemake, given these arguments, runs jobs. --report alone does not, but may be the last act of a run."""
+    """Whether Snakemake runs jobs, given these arguments; --report alone does not, but may be the last act of a run."""
     return "--report-after-run" in arguments or not any(map(EXECUTES_NOTHING.fullmatch, arguments))
 
 
