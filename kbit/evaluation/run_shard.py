@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from kbit.evaluation.gpus import check_listed
 from kbit.evaluation.part_metadata import part_metadata
 from kbit.evaluation.provenance import utc_now
@@ -99,12 +101,20 @@ def take_over(shard: ShardFile, part: Path) -> JournalState:
 def take_over_part(known: JournalState, path: Path, wanted: set[str]) -> None:
     """Add a part's final rows of cells that are still wanted; a part that cannot be read is named and passed over."""
     try:
+        # Most parts of a model hold other cells, and samples are most of a part.
+        if not is_wanted(read_part(path, ["cell_id", "status"]), known, wanted).any():
+            return
         frame = read_part(path)
     except UserError as error:
         print(f"passed over: {error}", file=sys.stderr, flush=True)
         return
-    is_wanted = frame["cell_id"].is_in(wanted - known.rows.keys()) & frame["status"].is_in(FINAL_STATUSES)
-    known.rows.update({row["cell_id"]: row for row in part_rows(frame.filter(is_wanted))})
+    chosen = frame.filter(is_wanted(frame, known, wanted))
+    known.rows.update({row["cell_id"]: row for row in part_rows(chosen)})
+
+
+def is_wanted(frame: pl.DataFrame, known: JournalState, wanted: set[str]) -> pl.Series:
+    """Of each row: final, and of a cell that is still wanted."""
+    return frame["cell_id"].is_in(wanted - known.rows.keys()) & frame["status"].is_in(FINAL_STATUSES)
 
 
 def check_inputs(shard: ShardFile, missing: Sequence[ShardCell]) -> None:
