@@ -248,14 +248,17 @@ def verdict(figures: Mapping) -> tuple[list[str], bool]:
 
 def plain_lines(figures: Mapping) -> list[str]:
     """Figures without a target."""
-    jobs, cells, head = (figures[f"{name}_seconds"] for name in ("job_cpu", "cell", "head_cpu"))
+    jobs, cells, head, every = (figures[f"{name}_seconds"] for name in ("job_cpu", "cell", "head_cpu", "all_jobs_cpu"))
+    slurm = figures["cpu_seconds"] - head - every
+    shares = f"jobs that evaluate {jobs}, of which their cells {cells}; other jobs {every - jobs:.1f}; the head with "
+    shares += f"tables, fits and report {head}; Slurm and its database {slurm:.1f}"
     wall, cpu = figures["overhead_seconds_per_job"], figures["overhead_cpu_seconds_per_job"]
     results = figures["sizes"]["results"]
     stored = f"{results['disk_bytes'] / 1e6:.1f} on disk, {results['files']} files"
     steps = ", ".join(f"{verb} {run['wall_seconds']} s" for verb, run in figures["after"].items())
     return [
         f"jobs_by_state={', '.join(f'{number} {state}' for state, number in figures['jobs'].items())}",
-        f"cpu_seconds={figures['cpu_seconds']} (all processes; the jobs {jobs}, their cells {cells}; the head {head})",
+        f"cpu_seconds={figures['cpu_seconds']} ({shares})",
         f"overhead_seconds_per_job={wall} (beyond its cells, as Slurm counts its seconds; {cpu} CPU-seconds)",
         f"submissions_per_second={figures['submissions_per_second']}",
         f"results_mb={results['bytes'] / 1e6:.1f} ({stored})",

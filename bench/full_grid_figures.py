@@ -77,6 +77,7 @@ def job_figures(jobs: Sequence[Job], seconds_on_cells: float) -> dict[str, objec
     elapsed, cpu = (sum(getattr(job, name) for job in evaluated) for name in ("seconds", "cpu_seconds"))
     return {
         "jobs": dict(Counter(f"{job.rule} {job.state}" for job in jobs)),
+        "all_jobs_cpu_seconds": round(sum(job.cpu_seconds for job in jobs), 1),
         "job_seconds": round(elapsed, 1),
         "job_cpu_seconds": round(cpu, 1),
         "job_seconds_median": median([job.seconds for job in evaluated] or [0]),

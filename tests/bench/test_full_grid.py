@@ -127,7 +127,14 @@ def figures(**changes: object) -> dict:
         "resumed": False,
         "fraction": 1,
     }
-    found |= {"cpu_seconds": 1, "job_cpu_seconds": 1, "cell_seconds": 1, "head_cpu_seconds": 1, "after": {"fit": run}}
+    found |= {
+        "cpu_seconds": 1,
+        "job_cpu_seconds": 1,
+        "cell_seconds": 1,
+        "all_jobs_cpu_seconds": 1,
+        "head_cpu_seconds": 1,
+        "after": {"fit": run},
+    }
     found |= {"overhead_seconds_per_job": 1, "overhead_cpu_seconds_per_job": 1, "submissions_per_second": None}
     return found | {"sizes": {"results": {"bytes": 1, "disk_bytes": 1, "files": 1}}} | changes
 
