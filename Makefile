@@ -5,6 +5,7 @@ STUDY ?= tiny
 PROFILE ?= local
 ARGS ?=
 BENCH ?=
+CONFIRM ?=
 # For pip when it installs torch alone, for example another index with torch's CPU build (see the README).
 TORCH_PIP_ARGS ?=
 
@@ -93,9 +94,17 @@ lock: ## Resolve requirements.lock anew from pyproject.toml, PYTHON=python3.11 (
 	@mv build/requirements.lock requirements.lock
 	@rm -rf build/lock
 
-clean: ## Delete all that runs wrote: results/ with every evaluated cell, reports, logs, caches. Keeps .venv and data/
-	rm -rf results logs .snakemake build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find reports -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} + 2>/dev/null || true
+# results/ may hold months of GPU time, so that nothing goes until it was seen what.
+WRITTEN = $(strip $(wildcard results logs .snakemake build .pytest_cache .ruff_cache .import_linter_cache .hypothesis) \
+	$(filter-out reports/README.md,$(wildcard reports/*)))
+# 5 is LOCK_SH | LOCK_NB: whether a kbit run, prune or retry holds results/ now (kbit/store/head.py).
+HELD = $(shell $(PYTHON) -c 'import fcntl; fcntl.flock(open("results/.kbit-run.lock"), 5)' 2>&1 | grep BlockingIOError)
+
+clean: ## List all that runs wrote: results/ with every evaluated cell, reports, logs, caches; CONFIRM=yes deletes it
+	@$(if $(WRITTEN),du -sh $(WRITTEN),echo "Nothing to clean")
+	$(if $(HELD),$(error results/ is in use: $(shell cat results/.kbit-run.lock | tr -d '`')))
+	@$(if $(WRITTEN),$(if $(filter yes,$(CONFIRM)),rm -rf $(WRITTEN) && echo "Deleted", \
+		echo "Nothing is deleted yet: 'make clean CONFIRM=yes' does it; 'kbit prune' takes only what no study needs"))
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \

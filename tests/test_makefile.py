@@ -4,9 +4,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from kbit.store.head import hold_results
 
 MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
 # The tests may themselves run under make: its flags and variables must not reach the inner one.
@@ -117,7 +120,7 @@ def test_clean_keeps_the_environment_and_the_inputs(clone):
     removed = ["results/journal/row.jsonl", "reports/tiny/index.html", "logs/a.log", ".snakemake/locks/0.lock"]
     for name in kept[:2] + removed:
         write_program(clone / name, "")
-    assert make(clone, "clean").returncode == 0
+    assert make(clone, "clean", "CONFIRM=yes").returncode == 0
     assert all((clone / name).exists() for name in kept)
     assert not [name for name in removed if (clone / name).exists()]
 
@@ -127,3 +130,37 @@ def test_help_lists_every_target(clone):
     listed = re.findall(r"^  make (\S+) +\S", make(clone, "help").stdout, re.MULTILINE)
     assert sorted(listed) == sorted(targets)
     assert make(clone).stdout == make(clone, "help").stdout
+
+
+@pytest.fixture
+def used_clone(clone):
+    for file in ("results/journal/m/all.jsonl", "reports/tiny/index.html", "reports/README.md", ".venv/kept"):
+        (clone / file).parent.mkdir(parents=True, exist_ok=True)
+        (clone / file).touch()
+    return clone
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_clean_lists_and_deletes_when_told(used_clone):
+    before = files(used_clone)
+    listed = make(used_clone, "clean")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert [line.split()[-1] for line in listed.stdout.splitlines()[:2]] == ["results", "reports/tiny"]
+    assert "'make clean CONFIRM=yes' does it" in listed.stdout
+    assert files(used_clone) == before
+    assert make(used_clone, "clean", "CONFIRM=yes").returncode == 0
+    assert before - files(used_clone) == {"results/journal/m/all.jsonl", "reports/tiny/index.html"}
+    assert make(used_clone, "clean", "CONFIRM=yes").stdout == "Nothing to clean\n"
+
+
+def test_clean_is_refused_while_a_run_is_at_work(used_clone, monkeypatch):
+    before = files(used_clone)
+    monkeypatch.chdir(used_clone)
+    with hold_results():
+        refused = make(used_clone, "clean", "CONFIRM=yes", f"PYTHON={sys.executable}")
+    assert refused.returncode == 2
+    assert f"results/ is in use: kbit run, process {os.getpid()} on " in refused.stderr
+    assert files(used_clone) - {"results/.kbit-run.lock"} == before
