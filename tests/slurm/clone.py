@@ -38,9 +38,9 @@ class Clone(Workspace):
     def run_on_cluster(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess:
         return self.call(*self.command(*arguments), expect=expect)
 
-    def start_on_cluster(self, *arguments: str) -> subprocess.Popen:
-        """Start the head; what it says is in head.log."""
-        with (self.root / "head.log").open("a") as log:
+    def start_on_cluster(self, *arguments: str, said: str = "head.log") -> subprocess.Popen:
+        """Start a head; what it says is appended to the file `said`."""
+        with (self.root / said).open("a") as log:
             return subprocess.Popen(
                 self.command(*arguments),
                 cwd=self.root,

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lab_files import ACCOUNT, DATABASE_USER, NODES, PARTITION, LabFiles
+from lab_files import ACCOUNT, DATABASE_USER, LIMITED_NODE, MEMORY_GROUPS, LabFiles, nodes
 
 PR_SET_CHILD_SUBREAPER = 36
 SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
@@ -45,7 +45,7 @@ class Keeper:
         for entity in (["cluster", "lab"], ["account", ACCOUNT], ["user", "root", f"account={ACCOUNT}"]):
             call("sacctmgr", "--immediate", "add", *entity)
         self.start("slurmctld", "slurmctld", "-D", "-L", str(self.files.log("slurmctld")))
-        for node in NODES:
+        for node in nodes():
             self.start_node(node)
         self.wait_for("the nodes", all_idle)
 
@@ -80,7 +80,8 @@ class Keeper:
         call(*client, f"create user {created}; grant all on slurm_accounting.* to {users}")
 
     def start_node(self, node: str) -> None:
-        self.start(node, "slurmd", "-D", "-N", node, "-L", str(self.files.log(node)))
+        conf = self.files.limited_conf if node == LIMITED_NODE else self.files.slurm_conf
+        self.start(node, "slurmd", "-D", "-N", node, "-f", str(conf), "-L", str(self.files.log(node)))
 
     def kill_node(self, node: str) -> None:
         """End a node as a power cut would: slurmd, its job steps and all their processes, no goodbye."""
@@ -121,6 +122,7 @@ class Keeper:
             reap()
             time.sleep(0.05)
         reap()
+        remove_groups(LIMITED_NODE)
         unlink_conf(self.files.slurm_conf)
 
 
@@ -139,6 +141,14 @@ def unlink_conf(conf: Path) -> None:
         SYSTEM_CONF.unlink()
 
 
+def remove_groups(node: str) -> None:
+    """The control groups that a slurmd leaves behind; one that some process is in stays."""
+    for top in MEMORY_GROUPS.parent.glob(f"*/slurm_{node}"):
+        for folder, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+
+
 def call(*command: str) -> None:
     """RuntimeError with what the command said if it fails."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -151,9 +161,9 @@ def succeeds(*command: str) -> bool:
 
 
 def all_idle() -> bool:
-    command = ("sinfo", "-h", "-N", "-p", PARTITION, "-t", "idle", "-o", "%N")
+    command = ("sinfo", "-h", "-N", "-t", "idle", "-o", "%N")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    return set(done.stdout.split()) == set(NODES)
+    return set(done.stdout.split()) == set(nodes())
 
 
 def descendants(root: int) -> list[int]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from lab_files import NODES, LabFiles
+from lab_files import LabFiles, nodes
 
 KEEPER = Path(__file__).with_name("keeper.py")
 LOCK = Path(tempfile.gettempdir()) / "kbit-test-slurm.lock"
@@ -48,7 +48,7 @@ class Lab:
         assert answer == "done", answer
 
     def all_idle(self) -> bool:
-        return set(self.call("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()) == set(NODES)
+        return set(self.call("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()) == set(nodes())
 
     def recover(self) -> None:
         """End every job, so that the next test finds the cluster as the first did."""
@@ -84,7 +84,7 @@ def running_lab() -> Iterator[Lab]:
     with ExitStack() as stack:
         stack.enter_context(one_lab())
         # Not in pytest's folder: the paths of sockets are at most 107 bytes long.
-        files = LabFiles(Path(tempfile.mkdtemp(prefix="kbit-slurm-")), free_ports(len(NODES) + 3))
+        files = LabFiles(Path(tempfile.mkdtemp(prefix="kbit-slurm-")), free_ports(len(nodes()) + 3))
         files.root.chmod(0o755)
         keeper = subprocess.Popen(
             [sys.executable, str(KEEPER), str(files.root), str(files.port)],

@@ -3,9 +3,12 @@
 import os
 import socket
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 NODES = ("n1", "n2", "n3")
+LIMITED_NODE = "n4"
+"""A node whose jobs lie in memory control groups; it is there only where this machine has them (version 1)."""
 GPUS_PER_NODE = 2
 GPU_MODEL = "fake"
 CPUS_PER_NODE = 4
@@ -14,7 +17,28 @@ ACCOUNT = "study"
 PARTITION = "gpu"
 SCAVENGE = "scavenge"
 """A partition whose jobs are requeued when a job of PARTITION wants their room."""
+LIMITED = "limited"
+"""The partition of LIMITED_NODE alone."""
 DATABASE_USER = "slurm"
+MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
+
+
+@cache
+def has_memory_groups() -> bool:
+    """Whether this process may make memory control groups of version 1 where slurmd makes its own."""
+    group = MEMORY_GROUPS / f"kbit-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError:
+        return False
+    is_counting = (group / "memory.limit_in_bytes").exists()
+    group.rmdir()
+    return is_counting
+
+
+def nodes() -> tuple[str, ...]:
+    """Those of the cluster on this machine."""
+    return (*NODES, LIMITED_NODE) if has_memory_groups() else NODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +47,16 @@ class LabFiles:
 
     root: Path
     port: int
-    """First of NODES + 3 free ports."""
+    """First of free ports, one for each node and three more."""
 
     @property
     def slurm_conf(self) -> Path:
         return self.root / "etc/slurm.conf"
+
+    @property
+    def limited_conf(self) -> Path:
+        """What the slurmd of LIMITED_NODE reads instead."""
+        return self.root / "limited/slurm.conf"
 
     @property
     def munge_socket(self) -> Path:
@@ -53,7 +82,17 @@ class LabFiles:
 
     def write(self) -> None:
         """Make the folders, the key, the fake GPUs and the configuration files."""
-        for name in ("etc", "log", "state", "spool", "dev", "munge", "run", *(f"spool/{node}" for node in NODES)):
+        for name in (
+            "etc",
+            "log",
+            "state",
+            "spool",
+            "dev",
+            "munge",
+            "run",
+            "limited",
+            *(f"spool/{node}" for node in nodes()),
+        ):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         # munge refuses a key, a socket or a log that others could touch.
         (self.root / "munge").chmod(0o700)
@@ -63,8 +102,11 @@ class LabFiles:
         for gpu in range(GPUS_PER_NODE):
             # slurmd counts only character devices as GPUs; this one is the null device.
             os.mknod(self.root / f"dev/gpu{gpu}", 0o20666, os.makedev(1, 3))
-        self.slurm_conf.write_text(self.cluster() + self.nodes())
-        (self.root / "etc/gres.conf").write_text(self.gpus())
+        self.slurm_conf.write_text(self.cluster() + POLLING + self.nodes())
+        self.limited_conf.write_text(self.cluster() + CONTROL_GROUPS + self.nodes())
+        self.limited_conf.with_name("cgroup.conf").write_text(CGROUP_CONF)
+        for conf in (self.slurm_conf, self.limited_conf):
+            conf.with_name("gres.conf").write_text(self.gpus())
         database = self.root / "etc/slurmdbd.conf"
         database.touch(mode=0o600)
         database.write_text(self.database())
@@ -83,8 +125,6 @@ StateSaveLocation={self.root}/state
 SlurmdSpoolDir={self.root}/spool/%n
 SlurmctldPidFile={self.root}/run/slurmctld.pid
 SlurmdPidFile={self.root}/run/slurmd.%n.pid
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
@@ -92,8 +132,6 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
-# --mem is enforced by polling, no control groups needed
-JobAcctGatherParams=OverMemoryKill
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=500
@@ -125,18 +163,20 @@ AccountingStoreFlags=job_comment
         address = f"NodeHostname={host} NodeAddr=127.0.0.1"
         lines = [
             f"NodeName={node} {address} Port={self.port + 2 + place} {shape} Weight={place}"
-            for place, node in enumerate(NODES, start=1)
+            for place, node in enumerate(nodes(), start=1)
         ]
-        common = "Nodes=ALL MaxTime=1-0 DefaultTime=10 State=UP"
+        common = "MaxTime=1-0 DefaultTime=10 State=UP"
         lines += [
-            f"PartitionName={PARTITION} Default=YES PriorityTier=10 PreemptMode=OFF {common}",
-            f"PartitionName={SCAVENGE} PriorityTier=1 PreemptMode=REQUEUE {common}",
+            f"PartitionName={PARTITION} Nodes={','.join(NODES)} Default=YES PriorityTier=10 PreemptMode=OFF {common}",
+            f"PartitionName={SCAVENGE} Nodes={','.join(NODES)} PriorityTier=1 PreemptMode=REQUEUE {common}",
         ]
+        if has_memory_groups():
+            lines.append(f"PartitionName={LIMITED} Nodes={LIMITED_NODE} PriorityTier=10 PreemptMode=OFF {common}")
         return "\n".join(lines) + "\n"
 
     def gpus(self) -> str:
         devices = f"{self.root}/dev/gpu[0-{GPUS_PER_NODE - 1}]"
-        return "".join(f"NodeName={node} Name=gpu Type={GPU_MODEL} File={devices}\n" for node in NODES)
+        return "".join(f"NodeName={node} Name=gpu Type={GPU_MODEL} File={devices}\n" for node in nodes())
 
     def database(self) -> str:
         """slurmdbd.conf."""
@@ -154,4 +194,21 @@ StoragePort={self.sql_port}
 StorageUser={DATABASE_USER}
 StoragePass={DATABASE_USER}
 StorageLoc=slurm_accounting
+"""
+
+
+POLLING = """ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+# --mem is enforced by polling, no control groups needed
+JobAcctGatherParams=OverMemoryKill
+"""
+CONTROL_GROUPS = """ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup
+"""
+"""--mem is the limit of a control group, in which the kernel ends a process."""
+CGROUP_CONF = f"""CgroupPlugin=cgroup/v1
+CgroupMountpoint={MEMORY_GROUPS.parent}
+CgroupAutomount=no
+ConstrainRAMSpace=yes
+AllowedSwapSpace=0
 """

@@ -4,17 +4,13 @@ Four studies of the same seven cells run at the same time, each of which loses i
 """
 
 import os
-import signal
 import time
-from pathlib import Path
 
 import pytest
-from clone import TABLES, Clone
 from lab import Lab
-from lab_files import NODES, PARTITION, SCAVENGE
+from lab_files import NODES, SCAVENGE
+from scenes import N_CELLS, SECONDS, Scene, assert_same_scores, prepared
 
-N_CELLS = 7
-SECONDS = 400
 ALLOCATE = """
 import time
 if cells[0].spec.slug == "int5-b64":
@@ -23,24 +19,6 @@ if cells[0].spec.slug == "int5-b64":
     time.sleep(8)
     del room
 """
-
-
-class Scene:
-    """A study in a clone of its own that is about to lose its job."""
-
-    def __init__(self, clone: Clone, node: str | None = None) -> None:
-        self.clone = clone
-        pinned = ["--set-resources", f"evaluate:slurm_extra='-w {node}'"] if node else []
-        self.head = clone.start_on_cluster(*TABLES, *pinned)
-
-    def jobs(self, lab: Lab) -> list[dict[str, str]]:
-        """Every start of the jobs that evaluate."""
-        return lab.jobs(*self.clone.submitted())
-
-    def end(self) -> None:
-        if self.head.poll() is None:
-            os.killpg(self.head.pid, signal.SIGKILL)
-            self.head.wait()
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +48,6 @@ def scenes(session_lab, local_run, tmp_path_factory):
             scene.end()
         session_lab.start_node(first)
         session_lab.recover()
-
-
-def prepared(local_run: Clone, root: Path, partition: str = PARTITION) -> Clone:
-    """A clone with the study of seven cells planned to go through Slurm, its requests built."""
-    local_run.copy_to(root)
-    clone = Clone(root)
-    clone.set_place(partition)
-    clone.write_study(models=["a"], bits=[3, 4, 5, 6, 7, 8])
-    clone.forget_results()
-    return clone
 
 
 def wait_for_cells(scene: Scene, count: int) -> None:
@@ -125,9 +93,5 @@ def test_a_study_that_lost_its_job_ends_as_if_it_had_not(scenes, session_lab, lo
     assert len(counts) == N_CELLS
     assert set(counts.values()) == {1}
     assert scene.clone.count_starts() <= N_CELLS + 1, "more than the cell in flight was begun again"
-    scores = scene.clone.table("scores")
     assert set(scene.clone.table("cells")["status"]) == {"ok"}
-    others = local_run.table("scores")
-    shared = scores.join(others, on="cell_id", how="semi")
-    assert shared.height > 0
-    assert shared.equals(others.join(scores, on="cell_id", how="semi"))
+    assert_same_scores(scene.clone, local_run)
