@@ -68,4 +68,7 @@ def sources(rows: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
         {**dict(zip(SOURCE_COLUMNS, key, strict=True)), "cells": len(times), "first": min(times), "last": max(times)}
         for key, times in starts.items()
     ]
+    for source in found:
+        # JSON in a row, which has columns of one type; here it stands as what it is.
+        source["package_versions"] = json.loads(source["package_versions"] or "null")
     return sorted(found, key=lambda source: source["first"])

@@ -15,7 +15,10 @@ RUN_COLUMNS = {
     "evaluation_version": "Evaluation version",
     "dtype": "Compute dtype",
     "device": "Devices",
+    "driver_version": "NVIDIA driver",
+    "cuda_version": "CUDA",
     "host": "Hosts",
+    "node": "Slurm's nodes",
     "threads": "CPU threads",
     "token_budget": "Tokens of a batch",
 }
@@ -26,10 +29,12 @@ PROXY_PREFIX = "ho_"
 
 
 def run_facts(cells: pl.DataFrame) -> list[tuple[str, list[str]]]:
-    """(name, distinct values in the study's rows) of everything a run records."""
+    """(name, distinct values in the study's rows) of everything a run records; what no row states is left out."""
     facts = []
     for column, label in RUN_COLUMNS.items():
-        facts.append((label, [str(value) for value in cells[column].drop_nulls().unique().sort().to_list()]))
+        # Tables that an older release built have not every column.
+        if column in cells.columns and (values := cells[column].drop_nulls().unique().sort().to_list()):
+            facts.append((label, [str(value) for value in values]))
     facts.append(("Quantization members, versions", member_list(cells)))
     facts.append(
         ("Seed of the bootstrap", [f"{BOOTSTRAP_SEED} ({N_RESAMPLES} resamples); scoring draws nothing at random"])

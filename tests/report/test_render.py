@@ -83,6 +83,9 @@ def test_provenance_reads_the_rows(frames):
         "rtn v1",
     ]
     assert facts["Cells started"] == ["2026-01-02T03:04:05Z"]
+    # Of a CPU, and in tables of a release that had no such column, there is nothing to say.
+    on_cpu = frames["cells"].with_columns(pl.lit(None, pl.String).alias("driver_version")).drop("cuda_version")
+    assert facts.keys() - dict(run_facts(on_cpu)).keys() == {"NVIDIA driver", "CUDA"}
 
 
 def test_study_tells_about_itself(page):

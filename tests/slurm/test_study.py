@@ -1,8 +1,10 @@
 """A whole study through profiles/slurm: the same numbers, jobs that ask for what was planned, and only what is new."""
 
+import json
 import shlex
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from clone import TABLES, Clone
 from lab_files import GPU_MODEL
@@ -51,6 +53,17 @@ def test_jobs_ask_for_what_was_planned(slurm_run, session_lab, tmp_path, monkeyp
         assert job["ReqMem"] == f"{memory}M"
         assert job["Timelimit"] == f"00:{minutes:02}:00"
         assert job["ReqTRES"] == f"billing=1,cpu=1,mem={memory}M,node=1"
+
+
+def test_a_part_names_the_job_and_the_node_that_made_it(slurm_run, session_lab):
+    jobs = session_lab.jobs(*slurm_run.submitted())
+    evaluated = {(job["JobIDRaw"], job["NodeList"]) for job in jobs if job["Comment"].startswith("rule_evaluate")}
+    assert len(evaluated) == 2
+    footers = [pq.read_schema(part).metadata for part in slurm_run.parts()]
+    assert {(footer[b"kbit_slurm_job_id"].decode(), footer[b"kbit_node"].decode()) for footer in footers} == evaluated
+    sources = [source for footer in footers for source in json.loads(footer[b"kbit_sources"])]
+    assert {(source["slurm_job_id"], source["node"]) for source in sources} == evaluated
+    assert len(list(slurm_run.root.glob("results/benchmarks/evaluate/*/*.tsv"))) == 2
 
 
 @pytest.mark.parametrize("request_", ["gpus", "gres"])

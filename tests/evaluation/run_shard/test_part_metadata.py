@@ -65,5 +65,6 @@ def test_the_config_of_a_part_is_its_shard_file(job, footer):
     assert (found["kbit_model_id"], found["kbit_slice"], found["kbit_key"]) == (job.MODEL, "all", job.KEY)
     assert json.loads(found["kbit_package_versions"]).keys() == {"python", "pyarrow", "polars"}
     (source,) = json.loads(found["kbit_sources"])
+    assert source["package_versions"].keys() == {"python", "numpy", "tokenizers", "safetensors"}
     assert found["kbit_git_commit"] == source["git_commit"]
     assert found["kbit_version"] == source["kbit_version"]
