@@ -63,8 +63,8 @@ def notes(status: StudyStatus) -> Iterator[str]:
     if status.jobs:
         states = Counter(job.state.lower() for _, job in status.jobs)
         yield "Slurm jobs: " + ", ".join(f"{count:,} {state}" for state, count in states.most_common())
-    if orphans := status.queue.orphans:
-        yield f"{len(orphans):,} of Slurm's jobs have no living head: `kbit doctor` lists them"
+    if lost := status.queue.lost:
+        yield f"{len(lost):,} of Slurm's jobs have no living head: `kbit doctor` lists them"
     if status.queue.silence:
         yield f"Slurm's queue is unknown: {status.queue.silence}"
     yield from total.damaged

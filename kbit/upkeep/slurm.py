@@ -15,6 +15,7 @@ from kbit.store.head import run_is_alive
 from kbit.store.paths import RESULTS
 from kbit.upkeep.inventory import modified
 
+SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 RUN_ID = re.compile(rb"SLURM run ID: ([A-Za-z0-9_-]+)")
 HEAD_BYTES = 1 << 17
 """Of a log that are searched: the id is written before the first job."""
@@ -54,10 +55,18 @@ class Queue:
     current: str = ""
     """Run id of the head that is alive, if it uses Slurm."""
 
+    by_hand: frozenset[str] = frozenset()
+    """Run ids of heads that `kbit run` did not start, while Snakemake's lock is there: alive or dead, nobody knows."""
+
     @property
     def orphans(self) -> list[Job]:
-        """Jobs whose head is gone."""
+        """Jobs whose head is not known to live."""
         return [job for job in self.jobs if job.run != self.current]
+
+    @property
+    def lost(self) -> list[Job]:
+        """Orphans whose head is known to be gone."""
+        return [job for job in self.orphans if job.run not in self.by_hand]
 
 
 def read_queue(headless: bool = False) -> Queue:
@@ -71,8 +80,9 @@ def read_queue(headless: bool = False) -> Queue:
     current = "" if headless or not run_is_alive() else next(iter(run_ids(kbit_logs()[:1])), "")
     if shutil.which("squeue") is None:
         return Queue(silence="squeue is not on the PATH of this machine", current=current)
+    by_hand = frozenset(runs) - frozenset(run_ids(kbit_logs())) if any(SNAKEMAKE_LOCKS.glob("*.lock")) else frozenset()
     try:
-        return Queue(ask_queue(runs), current=current)
+        return Queue(ask_queue(runs), current=current, by_hand=by_hand)
     except SilentQueueError as silence:
         return Queue(silence=str(silence), current=current)
 

@@ -95,7 +95,8 @@ def test_who_holds_the_folder_is_told():
     Path(".snakemake/locks/0.input.lock").touch()
     finding = only(head)
     assert finding.level == "note"
-    assert "and Snakemake's own lock was left by a head that died" in finding.what
+    assert "was left by a head that died (`kbit run`, process 1 on n1" in finding.what
+    assert "and Snakemake's own lock with it" in finding.what
 
 
 def test_snakemake_s_lock_alone_is_a_problem_with_its_remedy():
@@ -119,6 +120,15 @@ def test_every_orphaned_job_has_its_command(monkeypatch):
     assert only(slurm).level == "note"
     monkeypatch.setattr(slurm, "read_queue", Queue)
     assert list(slurm.check([])) == []
+
+
+def test_jobs_of_a_snakemake_started_by_hand_are_not_called_lost(monkeypatch):
+    job = Job("7", "RUNNING", "1:00", "hand", "None", "rule_evaluate_7")
+    monkeypatch.setattr(slurm, "read_queue", lambda: Queue([job], by_hand=frozenset({"hand"})))
+    finding = only(slurm)
+    assert finding.level == "note"
+    assert finding.what == "1 Slurm jobs of a snakemake that was started by hand, run id hand"
+    assert finding.do.endswith("scancel --name hand")
 
 
 def open_journal(host: str) -> None:

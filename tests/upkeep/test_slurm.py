@@ -65,6 +65,17 @@ def test_jobs_of_the_run_at_work_are_no_orphans(squeue):
         assert [job.id for job in read_queue().orphans] == ["7", "8"]
 
 
+def test_jobs_of_a_snakemake_started_by_hand_are_told_apart_while_its_lock_is_there(squeue):
+    """NEW_RUN stands in Snakemake's log alone. Whoever would submit beside them waits for them all the same."""
+    squeue(f"echo '7|RUNNING|1:02|{OLD_RUN}|None|c'; echo '8|RUNNING|0:10|{NEW_RUN}|None|c'")
+    assert [job.id for job in read_queue().lost] == ["7", "8"]
+    Path(".snakemake/locks").mkdir()
+    Path(".snakemake/locks/0.input.lock").touch()
+    queue = read_queue()
+    assert [job.id for job in queue.lost] == ["7"]
+    assert [job.id for job in queue.orphans] == ["7", "8"]
+
+
 def test_a_run_elsewhere_than_on_slurm_owns_no_job(squeue):
     log = Path("results/studies/small/logs/20260103T000000.log")
     log.write_text("Building DAG of jobs...\n")

@@ -6,8 +6,7 @@ from pathlib import Path
 from kbit.store.head import LOCK, RUN, is_held, read_holder
 from kbit.store.paths import RESULTS
 from kbit.upkeep.finding import Finding
-
-SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+from kbit.upkeep.slurm import SNAKEMAKE_LOCKS
 
 
 def check(_named: Sequence[Path]) -> Iterator[Finding]:
@@ -16,9 +15,9 @@ def check(_named: Sequence[Path]) -> Iterator[Finding]:
     if held:
         yield Finding("ok", f"{RESULTS}/ is in use ({LOCK}): {holder or 'by a process that is just beginning'}")
     elif holder:
-        also = " and Snakemake's own lock" if locked else ""
+        also = ", and Snakemake's own lock with it" if locked else ""
         who = "a head that died" if holder.startswith(f"`{RUN}`") else "a command that died"
-        yield Finding("note", f"{LOCK}{also} was left by {who} ({holder}); the next `kbit run` takes it over")
+        yield Finding("note", f"{LOCK} was left by {who} ({holder}){also}; the next `kbit run` goes on")
     elif locked:
         yield Finding(
             "problem",
