@@ -7,22 +7,12 @@ import torch
 from torch import Tensor
 
 from kbit.kernels.blockwise import block_range
+from kbit.quant.blocks import weights_per_block
 from kbit.quant.scale_formats import SCALE_FORMATS
 from kbit.quant.scale_formats.sixteen_bit import dtype as sixteen_bit
 from kbit.spec.errors import UnsupportedError
 from kbit.spec.members import DATA_TYPES
 from kbit.spec.quant import QuantSpec
-
-
-def weights_per_block(weight: Tensor, spec: QuantSpec) -> int:
-    """Consecutive weights that share one scale."""
-    match spec.block_size:
-        case "row":
-            return weight.shape[-1]
-        case "tensor":
-            return weight.numel()
-        case block_size:
-            return block_size
 
 
 @dataclass(frozen=True)

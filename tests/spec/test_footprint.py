@@ -34,6 +34,14 @@ def spec(bits: int = 4, block_size: int | str = 64, data_type: str = "int", **op
         (spec(3, 16, scale_format="dq"), 3.5078125),
         (spec(4, 32, scale_format="e8m0"), 4.25),
         (spec(4, 16, scale_format="e4m3"), 4.5),
+        (spec(4, 64, data_type="int-asym"), 4.5),  # 32 / B
+        (spec(4, 64, data_type="int-asym", scale_format="dq"), 4.376953125),
+        *[(spec(4, 64, data_type=name), 4.25) for name in ("nf", "sf", "af", "bof", "bof-s")],
+        *[(spec(4, 64, data_type=name, exponent_bits=2), 4.25) for name in ("float", "float-bnb039", "fp4-bnb")],
+        (spec(4, 32, data_type="mxfp4"), 4.25),
+        (spec(6, 32, data_type="mxfp6", exponent_bits=2), 6.25),
+        (spec(8, 32, data_type="mxfp8", exponent_bits=4), 8.25),
+        (spec(4, 16, data_type="nvfp4"), 4.5),
     ],
     ids=lambda value: value.slug if isinstance(value, QuantSpec) else None,
 )
@@ -62,6 +70,8 @@ OTHERS = 1000
         (spec(4, 1, scale_format="dq"), WEIGHTS * 4 + WEIGHTS * 8 + 17 * 32 + 3 * 32, 12.125),
         (spec(4, 64, scale_format="e4m3"), WEIGHTS * 4 + 65 * 8 + 3 * 32, 4.125),
         (spec(4, 64, scale_format="e8m0"), WEIGHTS * 4 + 65 * 8, 4.125),
+        (spec(4, 64, data_type="int-asym"), WEIGHTS * 4 + 65 * 32, 4.5),
+        (spec(4, 16, data_type="nvfp4"), WEIGHTS * 4 + 259 * 8 + 3 * 32, 4.5),
         (CONTROL, WEIGHTS * 16, 16.0),
     ],
     ids=lambda value: value.slug if isinstance(value, QuantSpec) else None,

@@ -1,6 +1,7 @@
 """The lists of members, and what a spec makes of them: identities that are fixed, slugs, what is refused."""
 
 import pytest
+from pydantic import ValidationError
 
 from kbit.spec import members
 from kbit.spec.cell import cell_id, spec_identity
@@ -41,3 +42,56 @@ def test_every_member_is_described(family) -> None:
 def test_a_spec_survives_json() -> None:
     for spec, _ in FROZEN.values():
         assert QuantSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("options", "slug"),
+    [
+        ({"data_type": "int-asym", "bits": 4, "block_size": 64}, "int-asym4-b64"),
+        ({"data_type": "float-bnb039", "bits": 5, "exponent_bits": 2, "block_size": 64}, "float-bnb039_5e2-b64"),
+        ({"data_type": "bof-s", "bits": 3, "block_size": "row"}, "bof-s3-row"),
+        ({"data_type": "mxfp4", "bits": 4, "block_size": 32}, "mxfp4-b32"),
+        ({"data_type": "mxfp8", "bits": 8, "exponent_bits": 5, "block_size": 32}, "mxfp8e5-b32"),
+        ({"data_type": "nvfp4", "bits": 4, "block_size": 16}, "nvfp4-b16"),
+        ({"data_type": "int", "bits": 4, "block_size": 64, "scale_format": "dq"}, "int4-b64-dq"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_slugs(options: dict, slug: str) -> None:
+    spec = QuantSpec(**options)
+    assert spec.slug == slug
+    assert QuantSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_standard_brings_its_scale_format() -> None:
+    assert QuantSpec(data_type="mxfp4", bits=4, block_size=32).used_members["scale_format"].name == "mx"
+    assert QuantSpec(data_type="nvfp4", bits=4, block_size=16).scale_format == "e4m3"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"data_type": "mxfp4", "bits": 3, "block_size": 32},
+            "bits 3 is not legal for data_type 'mxfp4': accepted is 4",
+        ),
+        ({"data_type": "mxfp4", "bits": 4, "block_size": 64}, "block_size 64 is not legal for .* accepted is 32"),
+        ({"data_type": "nvfp4", "bits": 4}, "block_size tensor is not legal for data_type 'nvfp4': accepted is 16"),
+        ({"data_type": "mxfp6", "bits": 6, "block_size": 32}, "exponent_bits is missing .* accepted is 2 to 3"),
+        (
+            {"data_type": "mxfp8", "bits": 8, "exponent_bits": 3, "block_size": 32},
+            "exponent_bits 3 does not fit 8 bits: accepted is 4 to 5",
+        ),
+        (
+            {"data_type": "mxfp4", "bits": 4, "block_size": 32, "scale_format": "fp32"},
+            "scale_format 'fp32' is not legal here: data_type 'mxfp4' has its own: leave it out, or say mx",
+        ),
+        ({"data_type": "int", "bits": 4, "scale_format": "mx"}, "it belongs to data types of its standard"),
+        ({"data_type": "nf", "bits": 9}, "bits 9 is not legal for data_type 'nf': accepted is 2 to 8"),
+        ({"data_type": "nf", "bits": 4, "exponent_bits": 2}, "data_type 'nf' has none"),
+    ],
+    ids=lambda value: value["data_type"] if isinstance(value, dict) else "",
+)
+def test_refuses_in_one_line(options: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        QuantSpec(**options)

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from kbit.kernels import ops
-from kbit.quant.codebooks.dynamic import codebook
 from kbit.spec.members import SCALE_FORMATS
 from kbit.spec.quant import QuantSpec
 
@@ -18,6 +17,8 @@ def store(extent: Tensor, largest: float) -> Tensor:
     blocks of 256 with an fp32 absmax; m is added back. A scale that comes out below 0 is 0: its block is
     a hundred times smaller than others. Dettmers et al. (2023), QLoRA, section 3.
     """
+    from kbit.quant.codebooks.dynamic import codebook  # data types may ask for scales
+
     scale = extent / largest
     mean = scale.double().mean().float()
     blocks = SCALE_FORMATS["dq"].superblock
