@@ -32,7 +32,16 @@ from pathlib import Path
 
 sys.path += [str(Path(__file__).resolve().parents[1] / "tests" / "slurm")]
 
-from full_grid_figures import cell_seconds, count_cells, job_figures, planned, row_events, sizes
+from full_grid_figures import (
+    cell_seconds,
+    cells_of_shards,
+    count_cells,
+    cpu_line,
+    job_figures,
+    planned,
+    row_events,
+    sizes,
+)
 from full_grid_head import FirstSubmission, HeadMemory, Job, Run, accounted_jobs, run_timed
 from full_grid_study import ADDED, PROFILE, STUDY, Scratch, paper_models, share_of
 from lab import running_lab
@@ -118,9 +127,10 @@ def measure(folder: Path, models: list[dict], at_once: int) -> dict[str, object]
         "whole_minutes": round(whole.wall_seconds / 60, 2),
         "cpu_seconds": round(total, 1),
         "head_cpu_seconds": round(whole.cpu_seconds, 1),
-        "head_mb": round(sum(memory.megabytes)),
-        "head_mb_of_each": [round(megabytes) for megabytes in memory.megabytes],
+        "head_mb": round(memory.peak / 1e6),
+        "head_mb_of_each": [round(peak / 1e6) for peak in memory.peaks.values()],
         **job_figures(jobs, seconds),
+        **cpu_line(jobs, cells_of_shards(folder)),
         "sizes": sizes(folder),
     }
     note_down(scratch, found)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import polars as pl
 from full_grid_head import Job, submission_rate
 from full_grid_study import STUDY, Scratch
@@ -83,13 +84,29 @@ def job_figures(jobs: Sequence[Job], seconds_on_cells: float) -> dict[str, objec
         "job_seconds_median": median([job.seconds for job in evaluated] or [0]),
         "job_cpu_seconds_median": round(median([job.cpu_seconds for job in evaluated] or [0]), 2),
         "cell_seconds": round(seconds_on_cells, 1),
-        # One thread: seconds on cells are CPU-seconds, less what others took of the core meanwhile.
         "overhead_seconds_per_job": round((elapsed - seconds_on_cells) / number, 2),
-        "overhead_cpu_seconds_per_job": round((cpu - seconds_on_cells) / number, 2),
         "submissions_per_second": None if (rate := submission_rate(jobs)) is None else round(rate, 2),
         "jobs_seconds_first_to_last": max((job.end for job in jobs), default=0)
         - min((job.start for job in jobs if job.start), default=0),
     }
+
+
+def cells_of_shards(root: Path) -> dict[str, int]:
+    """Number of cells by the key of the shard."""
+    files = root.glob("results/shards/*/*.json")
+    return {file.stem[-12:]: len(json.loads(file.read_text(encoding="utf-8"))["cells"]) for file in files}
+
+
+def cpu_line(jobs: Sequence[Job], cells: Mapping[str, int]) -> dict[str, float | None]:
+    """CPU-seconds of a job as a line over its number of cells, by least squares: where it begins, and its slope.
+
+    Cells time themselves by the clock, which runs on while others have the core. None where all jobs are of one size.
+    """
+    points = [(cells[job.key], job.cpu_seconds) for job in jobs if job.rule == "evaluate"]
+    if len({size for size, _ in points}) < 2:
+        return {"overhead_cpu_seconds_per_job": None, "cpu_seconds_per_cell": None}
+    slope, start = np.polyfit(*zip(*points, strict=True), 1)
+    return {"overhead_cpu_seconds_per_job": round(float(start), 2), "cpu_seconds_per_cell": round(float(slope), 4)}
 
 
 def sizes(root: Path) -> dict[str, dict[str, int]]:

@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keeper import descendants
@@ -28,23 +28,23 @@ class Run:
     """Peak of the largest of its processes."""
 
 
-@dataclass
 class HeadMemory:
-    """Peak resident memory of a `kbit run` and of the Snakemake below it, polled; local rules' processes apart."""
+    """Peak resident memory of a head: `kbit run` and the Snakemake below it, but for the processes of local rules."""
 
-    peaks: dict[int, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.peaks: dict[int, int] = {}
+        self.peak = 0
+        """Bytes at most of those that lived at the same time, each with its peak until then."""
 
     def poll(self, head: int) -> None:
+        alive = {}
         for pid in (head, *children(head)):
             # A process that is about to end has no memory left to tell of.
             with suppress(OSError, IndexError):
                 text = Path(f"/proc/{pid}/status").read_text()
-                self.peaks[pid] = int(text.partition("VmHWM:")[2].split()[0]) * 1024
-
-    @property
-    def megabytes(self) -> list[float]:
-        """Of each; `kbit run` comes first, and its Snakemake last."""
-        return [peak / 1e6 for peak in self.peaks.values()]
+                alive[pid] = int(text.partition("VmHWM:")[2].split()[0]) * 1024
+        self.peaks |= alive
+        self.peak = max(self.peak, sum(alive.values()))
 
 
 def run_timed(
@@ -127,6 +127,8 @@ class Job:
     cpu_seconds: float
     """Of all its steps' processes, user and system; the step daemons not counted."""
     rule: str
+    key: str
+    """Of its shard, for a job that evaluates."""
 
 
 def accounted_jobs() -> list[Job]:
@@ -151,9 +153,9 @@ def parse_jobs(lines: Sequence[str]) -> list[Job]:
 
 def parse_job(line: str) -> Job:
     number, state, submit, start, end, seconds, cpu, comment = line.split("|", len(FIELDS) - 1)
-    rule = comment.removeprefix("rule_").partition("_wildcards_")[0]
+    rule, _, wildcards = comment.removeprefix("rule_").partition("_wildcards_")
     submit, start, end = (int(text) if text.isdigit() else 0 for text in (submit, start, end))
-    return Job(number, state.split()[0], submit, start, end, float(seconds), parse_duration(cpu), rule)
+    return Job(number, state.split()[0], submit, start, end, float(seconds), parse_duration(cpu), rule, wildcards[-12:])
 
 
 def parse_duration(text: str) -> float:

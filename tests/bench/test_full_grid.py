@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from full_grid import MARKS, README, TARGETS, verdict
-from full_grid_figures import count_cells, row_events
+from full_grid_figures import count_cells, cpu_line, row_events
 from full_grid_head import Job, parse_duration, parse_jobs, submission_rate
 from full_grid_study import ADDED, SMALLEST, STUDY, Scratch, paper_models, share_of
 
@@ -99,19 +99,26 @@ def test_jobs_are_read_from_slurms_accounting():
         "7|COMPLETED|100|101|111|10|00:00:00|rule_evaluate_wildcards_m_all_0123456789ab",
         "7.batch|COMPLETED|101|101|111|10|00:02.500|",
         "7.0|COMPLETED|102|102|111|9|01:01.250|",
-        "8|CANCELLED by 0|100|Unknown|Unknown|0|00:00:00|rule_tables",
+        "8|CANCELLED by 0|100|Unknown|Unknown|0|00:00:00|rule_build_requests_wildcards_ho_piqa_dcba98765432",
     ]
     assert parse_jobs(lines) == [
-        Job("7", "COMPLETED", 100, 101, 111, 10.0, 63.75, "evaluate"),
-        Job("8", "CANCELLED", 100, 0, 0, 0.0, 0.0, "tables"),
+        Job("7", "COMPLETED", 100, 101, 111, 10.0, 63.75, "evaluate", "0123456789ab"),
+        Job("8", "CANCELLED", 100, 0, 0, 0.0, 0.0, "build_requests", "dcba98765432"),
     ]
     assert parse_duration("1-00:00:01.5") == 86401.5
 
 
 def test_the_rate_of_submissions_is_that_of_the_longest_run_without_a_pause():
-    jobs = [Job(str(at), "COMPLETED", at, 0, 0, 0, 0, "evaluate") for at in (0, 50, 50, 51, 52, 53, 53, 90)]
+    jobs = [Job(str(at), "COMPLETED", at, 0, 0, 0, 0, "evaluate", "") for at in (0, 50, 50, 51, 52, 53, 53, 90)]
     assert submission_rate(jobs) == 6 / 4
     assert submission_rate(jobs[:1]) is None
+
+
+def test_what_a_job_costs_is_told_from_what_its_cells_do():
+    jobs = [Job("", "COMPLETED", 0, 0, 0, 0, 7 + 0.5 * size, "evaluate", str(size)) for size in (5, 20, 100)]
+    line = {"overhead_cpu_seconds_per_job": 7.0, "cpu_seconds_per_cell": 0.5}
+    assert cpu_line(jobs, {"5": 5, "20": 20, "100": 100}) == line
+    assert set(cpu_line(jobs[:1], {"5": 5}).values()) == {None}
 
 
 def figures(**changes: object) -> dict:
