@@ -1,10 +1,8 @@
 """The report as a reader meets it: opened from disk by a real browser."""
 
-import base64
 import csv
 import io
 import re
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -157,22 +155,6 @@ def test_hash_restores_the_view(open_report):
     second.page.wait_for_function("document.querySelector('input[value=total_bits]').checked")
 
 
-def test_a_choice_is_made_and_taken_back_in_a_page_inside_another(open_report, report, tmp_path):
-    """As the HTML form of Snakemake's report holds it: a frame whose address is the whole page."""
-    outer = open_report()
-    content = base64.b64encode(report.read_bytes()).decode()
-    (tmp_path / "outer.html").write_text(f'<iframe src="data:text/html;charset=utf8;base64,{content}"></iframe>')
-    outer.page.goto((tmp_path / "outer.html").as_uri())
-    inner = replace(outer, page=outer.page.locator("iframe").element_handle().content_frame())
-    inner.settle()
-    choice = inner.page.locator("#bits-data_type")
-    default = choice.input_value()
-    change(inner, lambda: choice.select_option("int"))
-    assert inner.page.url.endswith("#bits.data_type=int")
-    change(inner, lambda: choice.select_option(default))
-    assert "#" not in inner.page.url
-
-
 def test_unknown_hash_falls_back(open_report):
     opened = open_report("#accounting=nonsense&bits.data_type=nf9&metric=&fits.fit=none&bits.hide=99")
     assert marks(opened, "bits") == 40
@@ -222,12 +204,32 @@ def test_nothing_is_left_outside_an_axis_without_need(open_report):
     assert "outside" not in "".join(opened.page.locator("figure .note").all_text_contents())
 
 
-def test_correlation_is_that_of_the_points_drawn(open_report, points):
+def test_a_crowded_chart_draws_some_of_its_points_and_says_so(browser, synthetic, tmp_path, monkeypatch):
+    crowded = [replace(figure, most_marks=20 if figure.most_marks else None) for figure in FIGURES]
+    monkeypatch.setattr("kbit.report.render.FIGURES", crowded)
+    render_report({"name": "crowd", "title": "Crowd"}, *synthetic.built_study(), tmp_path / "index.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    page.wait_for_selector("html[data-state=ready]", timeout=60_000)
+    figure = page.locator("#perplexity-accuracy")
+    assert figure.locator(".chart .mark-symbol path").count() == 20
+    total = re.search(r"Of these (\d+) points", figure.locator(".note").text_content())[1]
+    assert f"The chart shows 20 of the {total}, evenly spread" in figure.locator(".note").text_content()
+    assert figure.locator(".twin tbody tr").count() == int(total) > 100
+    # Drawn from one end of the study to the other: points of both families.
+    fills = figure.locator(".chart .mark-symbol path").evaluate_all(
+        "marks => marks.map(mark => mark.getAttribute('fill'))"
+    )
+    assert len(set(fills)) == 2
+    page.close()
+
+
+def test_correlation_is_that_of_all_points(open_report, points):
     opened = open_report()
     both = points.filter(pl.col("nats_per_byte").is_not_null() & pl.col("mean_zero_shot_accuracy").is_not_null())
     text = opened.page.locator("#perplexity-accuracy .note").text_content().replace("−", "-")
     r, rho = (float(value) for value in re.findall(r"= (-?[\d.]+\d)", text))
-    assert f"{both.height} points drawn" in text
+    assert f"Of these {both.height} points" in text
     # The page rounds to three decimals.
     loss, accuracy = both["nats_per_byte"].to_numpy(), both["mean_zero_shot_accuracy"].to_numpy()
     assert r == pytest.approx(pearsonr(loss, accuracy).statistic, abs=6e-4)

@@ -115,6 +115,8 @@ class Figure:
     """Column whose values are horizontal bars one under the other; it then sets the height of a panel."""
     note: str = ""
     """A line computed from the drawn rows, one of the page's notes (page/notes.js)."""
+    most_marks: int | None = None
+    """A panel with more rows draws this many of them, evenly spread: for loose points, never for curves."""
     robust_y: bool = True
     """Whether a few far larger losses may lie outside the y axis (they are counted below the chart)."""
 
@@ -145,6 +147,7 @@ class Figure:
             "logX": self.log_x,
             "bars": self.rows_are_bars,
             "note": self.note,
+            "mostMarks": self.most_marks,
             "views": {
                 view.key: {
                     "y": self.y or view.y_field,

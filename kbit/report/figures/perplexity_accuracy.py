@@ -5,6 +5,9 @@ import altair as alt
 from kbit.report.figures.figure import METRICS, Figure, View
 from kbit.report.figures.marks import SPEC_TOOLTIPS, domain_params, series_color, series_shape, shared_scale
 
+MOST_MARKS = 2500
+"""The whole study has 7,600 points, which a browser takes seconds to draw and no reader can tell apart."""
+
 
 def draw(_: View) -> alt.Chart:
     return (
@@ -44,5 +47,6 @@ FIGURE = Figure(
     metrics=("accuracy",),
     columns=("family", "model", "spec", "bits", "loss", "accuracy", "accuracy_stderr", "n_tasks"),
     note="correlation",
+    most_marks=MOST_MARKS,
     robust_y=False,
 )

@@ -2,7 +2,7 @@
 
 class FigureView {
   constructor(figure, page) {
-    Object.assign(this, { figure, page, views: [], turn: 0 });
+    Object.assign(this, { figure, page, views: [], turn: 0, offered: new Map() });
     this.root = document.getElementById(figure.name);
     for (const part of ["controls", "legend", "panels", "caption", "note", "twin"]) this[part] = this.root.querySelector(`.${part}`);
     state.defaults.set(this.key("show"), figure.quantities[0]);
@@ -18,7 +18,13 @@ class FigureView {
     return `${this.figure.name}.${field}`;
   }
 
+  // Asked for many times in every drawing, and always the same: neither rows nor scope change.
   choices(select) {
+    if (!this.offered.has(select)) this.offered.set(select, this.listChoices(select));
+    return this.offered.get(select);
+  }
+
+  listChoices(select) {
     const offered = this.source.filter((row) => this.inScope(row)).map((row) => row[select.field]);
     const values = [...new Set(offered)].filter((value) => value !== null && value !== "none" && !select.always.includes(value));
     const number = (value) => (/^\d+$/.test(value) ? Number(value) : Infinity);
@@ -99,8 +105,17 @@ class FigureView {
     return { params: { x_min, x_max, y_min, y_max }, outside };
   }
 
+  // At most so many rows, evenly spread.
+  thin(rows) {
+    const most = this.figure.mostMarks ?? rows.length;
+    if (rows.length <= most) return rows;
+    return Array.from({ length: most }, (_, mark) => rows[Math.floor((mark * rows.length) / most)]);
+  }
+
   noteText(view, rows, outside) {
     const lines = this.figure.note ? [NOTES[this.figure.note](rows)] : [];
+    const marks = this.thin(rows).length;
+    if (marks < rows.length) lines.push(`The chart shows ${marks} of the ${rows.length}, evenly spread; the CSV has all.`);
     if (outside) lines.push(`${outside} of ${rows.length} points lie outside the vertical axis; the table below has them.`);
     const without = this.rows(view, true).length - this.rows(view).length;
     if (without) lines.push(`${without} more ${without > 1 ? "have" : "has"} no such value: a cell without a score, or a collapsed one.`);
@@ -124,7 +139,7 @@ class FigureView {
         const title = inner ? element("h4", {}, this.page.label(inner, name)) : null;
         grid.append(element("div", { class: "panel" }, title, chart));
         const label = [this.figure.title, group && this.page.label(outer, group), name && this.page.label(inner, name)];
-        jobs.push([chart, this.specification(view, panelRows, ends, label.filter(Boolean).join(", "))]);
+        jobs.push([chart, this.specification(view, this.thin(panelRows), ends, label.filter(Boolean).join(", "))]);
       }
       fresh.append(...(outer ? [element("h4", { class: "group" }, this.page.label(outer, group))] : []), grid);
     }

@@ -32,6 +32,6 @@ const NOTES = {
     const r = formatValue(Number(pearson(loss, accuracy).toFixed(3)));
     const rho = formatValue(Number(pearson(ranks(loss), ranks(accuracy)).toFixed(3)));
     const models = new Set(rows.map((row) => row.model)).size;
-    return `Of the ${rows.length} points drawn (${models} models): Pearson r = ${r}, Spearman ρ = ${rho}.`;
+    return `Of these ${rows.length} points (${models} models): Pearson r = ${r}, Spearman ρ = ${rho}.`;
   },
 };
