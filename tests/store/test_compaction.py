@@ -161,3 +161,16 @@ def test_a_merged_journal_that_does_not_read_back_costs_nothing(two_old, monkeyp
     with pytest.raises(UserError, match="journal cannot be merged: it reads back otherwise"):
         compact_journals(two_old)
     assert {path: path.read_bytes() for path in two_old.iterdir()} == before
+
+
+def test_a_single_journal_with_damaged_lines_is_written_anew(make_row, row_bits, tmp_path):
+    """As `kbit verify` promises. A last line that is torn is no damage."""
+    good, bad = a_row(make_row), line_of(make_row, CELLS[1], "ok", 0, "damaged")
+    write_old(tmp_path / "torn", [good + bad[:-1]])
+    assert_untouched(tmp_path / "torn")
+    (path,) = write_old(tmp_path / "damaged", [bad + good])
+    before = state_of(path.parent, row_bits)
+    assert compact_journals(path.parent).journals == 1
+    (merged,) = path.parent.iterdir()
+    assert merged.read_bytes() == good
+    assert state_of(path.parent, row_bits) == before

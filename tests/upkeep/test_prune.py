@@ -267,40 +267,6 @@ prune_results([], [], True, 24.0, False)
     assert [finding for finding in verify_results(Counter()) if finding.level == "problem"] == []
 
 
-def test_logs_and_benchmarks_go_with_what_they_are_of(two_studies):
-    wide, small = two_studies.plan("wide"), two_studies.plan("small")
-    traces = {}
-    for plan in (wide, small):
-        shard, request = plan.shards[0], next(iter(plan.requests))
-        jobs = (f"evaluate/{shard.model.slug}/{shard.slice_name}.{shard.key}", f"tables/{plan.study.name}")
-        jobs += (f"build_requests/{request.stem}", f"fetch_model/{shard.model.slug}")
-        traces[plan.study.name] = {Path(f"results/logs/{job}.log") for job in jobs}
-        traces[plan.study.name] |= {Path(f"results/benchmarks/{job}.tsv") for job in jobs}
-    others = {Path("results/logs/slurm/rule_evaluate/7.log"), Path("results/benchmarks/train/neox.tsv")}
-    for path in (*traces["wide"], *traces["small"], *others):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    Path("config/wide.yaml").unlink()
-    prune_for("small")
-    assert {path for path in (*traces["wide"], *traces["small"], *others) if path.exists()} == traces["small"] | others
-
-
-@pytest.mark.usefixtures("finished")
-def test_a_lone_journal_with_damaged_lines_is_written_anew():
-    """As `kbit verify` promises; the row it lost comes back from the part when its shard is asked for again."""
-    path = inventory.journals()[0]
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([lines[0], lines[1].replace(b"acc", b"bcc"), *lines[2:]]))
-    os.utime(path, (1e9, 1e9))
-    rows = final_rows()
-    (problem,) = [finding for finding in verify_results(Counter()) if finding.level == "problem"]
-    assert "1 lines fail their checksum" in problem.what
-    assert problem.do.startswith("kbit prune --yes")
-    prune_for("small")
-    assert [finding for finding in verify_results(Counter()) if finding.level == "problem"] == []
-    assert final_rows() == rows
-
-
 @pytest.mark.usefixtures("two_studies")
 def test_json_stays_json_where_slurms_queue_is_unknown(monkeypatch, capsys):
     monkeypatch.setattr("kbit.cli.prune.read_queue", lambda: Queue(silence="squeue did not answer"))
