@@ -119,8 +119,8 @@ def test_the_next_head_evaluates_no_finished_cell_again(choice, states, says, lo
     counts = study.clone.evaluations()
     assert len(counts) == N_CELLS
     assert set(counts.values()) == {1}
-    # Of a cancelled job the cell in flight is begun again, and no other.
-    assert study.clone.count_starts() == N_CELLS + (choice == "cancel")
+    # Of a cancelled job the cell in flight, if there was one, is begun again, and no other.
+    assert N_CELLS <= study.clone.count_starts() <= N_CELLS + (choice == "cancel")
     scores, others = study.clone.table("scores"), local_run.table("scores")
     shared = scores.join(others, on="cell_id", how="semi")
     assert shared.height > 0
