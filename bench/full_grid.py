@@ -12,6 +12,9 @@ partition set, no GPU, and memory and minutes that these small models need; a no
 beyond `--at-once` are drained. All of it happens in a clone of HEAD in a scratch folder. `--keep` names the folder and
 keeps it: a second call with it goes on, and its figures say that they are of the rest.
 
+Models of one size decide no law and no verdict, so fits take less time here than on a real study of as many rows, which
+bench/study_of_35000.py measures.
+
 CPU time is that of all processes, waited for when the cluster is down: head, jobs, Slurm's daemons and their database.
 A full run writes results/full_grid.json and its lines into README.md. Exit code 1 if a cell is lost, or evaluated
 twice, or a target missed.
@@ -85,7 +88,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--fraction", type=float, default=1, help="of the 34 models, for a trial")
     parser.add_argument("--keep", type=Path, help="scratch folder to keep, and to go on in")
-    parser.add_argument("--at-once", type=int, choices=range(1, len(NODES) + 1), default=2, help="jobs at a time")
+    parser.add_argument("--at-once", type=int, choices=range(1, len(NODES) + 1), default=3, help="jobs at a time")
     return parser.parse_args()
 
 
