@@ -1,5 +1,6 @@
 """The verbs downstream of the parts: tables, fits, report. Each plans the study again, inside the process."""
 
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -52,7 +53,13 @@ def fit_study_tables(study: Path) -> None:
     from kbit.scaling import fit_study
 
     plan = plan_study(study)
-    fit_study(tables_folder(plan.study.name), [shard.part for shard in plan.shards], fits_path(plan.study.name))
+    parts = [shard.part for shard in plan.shards]
+    fit_study(tables_folder(plan.study.name), parts, fits_path(plan.study.name), tell_progress)
+
+
+def tell_progress(line: str) -> None:
+    """A line for the rule's log, at once."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def render_study_report(study: Path) -> None:

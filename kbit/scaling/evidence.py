@@ -1,6 +1,6 @@
 """What the laws are fitted to: a study's points, and their resamples, computed once per family and metric."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +56,8 @@ class Evidence:
     """The table cells."""
     samples: SampleReader
     """Of the study's parts."""
+    tell: Callable[[str], None]
+    """Hears which family is being resampled."""
     _families: dict[tuple[str, str], FamilyPoints] = field(default_factory=dict)
 
     def families(self, metric: Metric) -> Iterator[FamilyPoints]:
@@ -73,12 +75,13 @@ class Evidence:
 
     def _resample(self, family: str, metric: Metric) -> FamilyPoints:
         points = self.points.filter(pl.col("family") == family).sort(POINT_ORDER)
+        self.tell(f"resampling {metric.name} of {family}: {points.height:,} points")
         cells = self.cells.join(points.select("model", "spec"), on=["model", "spec"], how="semi").sort("cell_id")
         return FamilyPoints(family, metric, points, resample_metric(points, cells, metric, self.samples))
 
 
-def read_evidence(tables: Path, parts: Sequence[Path]) -> Evidence:
+def read_evidence(tables: Path, parts: Sequence[Path], tell: Callable[[str], None]) -> Evidence:
     """Read a study's tables. Of models of one family and size only those trained longest enter (table models)."""
     final = read_table(tables, "models").filter("is_final_checkpoint").select("model")
     points = read_table(tables, "points").join(final, on="model", how="semi").sort("family", *POINT_ORDER)
-    return Evidence(points, read_table(tables, "cells"), SampleReader(parts))
+    return Evidence(points, read_table(tables, "cells"), SampleReader(parts), tell)

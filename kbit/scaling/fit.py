@@ -1,7 +1,7 @@
 """From a study's tables to its fits: every law of `laws.LAWS`, one Parquet file of long rows."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kbit.scaling.evidence import read_evidence
@@ -10,14 +10,20 @@ from kbit.scaling.laws import LAWS
 from kbit.store.atomic import write_bytes
 
 
-def fit_study(tables: Path, parts: Sequence[Path], output: Path) -> None:
+def fit_study(tables: Path, parts: Sequence[Path], output: Path, tell: Callable[[str], None] = lambda _: None) -> None:
     """Fit every law to the tables in the folder `tables` and write `output`, a Parquet file of `fit_rows.SCHEMA`.
 
     `parts` are the study's parts: their samples and the requests files they name give the bootstrap its items. The same
-    tables, parts and requests give the same bytes: every random draw is seeded.
+    tables, parts and requests give the same bytes: every random draw is seeded. `tell` hears of every step that takes
+    seconds in a large study.
     """
-    evidence = read_evidence(tables, parts)
-    frame = fit_frame(row for fit in LAWS.values() for row in fit(evidence))
+    evidence = read_evidence(tables, parts, tell)
+    rows = []
+    for name, fit in LAWS.items():
+        found = list(fit(evidence))
+        tell(f"{name}: {len(found):,} fitted quantities")
+        rows += found
+    frame = fit_frame(rows)
     content = io.BytesIO()
     frame.write_parquet(content, compression="zstd")
     write_bytes(output, content.getvalue())

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from kbit.scaling import verdict_table
+from kbit.scaling import fit_study, verdict_table
 from kbit.scaling.laws.verdict import parallelism, percentile_interval
 from kbit.scaling.metrics import UNIFORM_NATS_PER_BYTE
 from kbit.spec.quant import CONTROL, QuantSpec
@@ -192,6 +192,14 @@ def test_the_verdict_table_names_the_best_k_of_every_family(study, losses):
     assert rows[2]["best k"] == "undetermined"
     assert "the family has 1 size" in rows[2]["gap to runner-up"]
     assert all(set(row) == set(first) and all(isinstance(text, str) for text in row.values()) for row in rows)
+
+
+def test_a_fit_tells_how_far_it_is(study, losses):
+    invented, told = study(losses()).build(), []
+    fit_study(invented.tables, invented.parts, invented.fits, told.append)
+    n = pl.read_parquet(invented.fits).group_by("fit").len()
+    assert told[0] == "resampling nats_per_byte of f: 9 points"
+    assert set(told[1:]) == {f"{fit}: {count} fitted quantities" for fit, count in n.iter_rows()}
 
 
 def test_the_same_study_gives_the_same_bytes(study, losses):
