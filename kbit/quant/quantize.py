@@ -1,5 +1,7 @@
 """One weight matrix through one quantization spec."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -23,10 +25,11 @@ def quantize_weight(weight: Tensor, spec: QuantSpec, name: str) -> Tensor:
     if spec.data_type == "none" or not weight.numel():
         return weight
     largest = check_finite(weight, name)
-    codebook = CODEBOOKS[spec.data_type](spec, weight)
-    scales = Scales(weight, spec, name, largest_level(spec, codebook))
+    scales = Scales(weight, spec, name)
     if scales.absmax_dtype is not None:
         check_fits(largest, scales.absmax_dtype, name)
+    codebook = CODEBOOKS[spec.data_type](spec, weight)
+    scales = replace(scales, largest_level=largest_level(spec, codebook))
     return SOLVERS[spec.solver](weight, codebook, scales)
 
 

@@ -112,6 +112,21 @@ DATA_TYPES = family(
     Member("bof", 1, summary="block-wise optimal float: least squared error of normal weights in such blocks"),
     Member("bof-s", 1, scaling="signed", file="bof", summary="the same, blocks divided by their extreme with its sign"),
     Member(
+        "kmeans",
+        1,
+        table="tensor",
+        table_in_paper_count=True,
+        summary="levels learned from the weights by k-means, one table per tensor",
+    ),
+    Member(
+        "kmeans-row",
+        1,
+        table="row",
+        table_in_paper_count=True,
+        file="kmeans",
+        summary="levels learned from the weights by k-means, one table per row",
+    ),
+    Member(
         "mxfp4",
         1,
         bits=range(4, 5),

@@ -71,6 +71,9 @@ OTHERS = 1000
         (spec(4, 64, scale_format="e4m3"), WEIGHTS * 4 + 65 * 8 + 3 * 32, 4.125),
         (spec(4, 64, scale_format="e8m0"), WEIGHTS * 4 + 65 * 8, 4.125),
         (spec(4, 64, data_type="int-asym"), WEIGHTS * 4 + 65 * 32, 4.5),
+        # Tables of 16 levels of 16 bits: three tensors, or 133 rows. The paper's count holds them too.
+        (spec(4, 64, data_type="kmeans"), WEIGHTS * 4 + 65 * 16 + 3 * 256, 4.25 + 3 * 256 / WEIGHTS),
+        (spec(4, 64, data_type="kmeans-row"), WEIGHTS * 4 + 65 * 16 + 133 * 256, 4.25 + 133 * 256 / WEIGHTS),
         (spec(4, 16, data_type="nvfp4"), WEIGHTS * 4 + 259 * 8 + 3 * 32, 4.5),
         (CONTROL, WEIGHTS * 16, 16.0),
     ],

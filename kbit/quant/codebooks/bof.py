@@ -15,7 +15,7 @@ def codebook(spec: QuantSpec, weight: Tensor) -> Tensor:
     """0, 2^(k-1) positive levels up to 1 and 2^(k-1) - 1 negative ones. Returns f32 [2^k].
 
     Every other level is the mean of its cell, weighted with the square of the block's extreme: the error that counts is
-    the weight's, not that of the weight over the absmax. `bof` ends at -1. In `bof-s`, whose blocks are divided by their
+    the weight's, not that of the weight over the absmax. `bof` ends at -1. In `bof-s`, whose blocks are divided by the
     extreme with its sign, nothing is mapped to -1, and the lowest level is free. Blumenberg et al. (2025), BOF4.
     """
     is_signed = DATA_TYPES[spec.data_type].scaling == "signed"
