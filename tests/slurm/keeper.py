@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lab_files import ACCOUNT, DATABASE_USER, LIMITED_NODE, MEMORY_GROUPS, LabFiles, nodes
+from lab_files import ACCOUNT, DATABASE_USER, GROUPS, LIMITED_NODE, LabFiles, nodes
 
 PR_SET_CHILD_SUBREAPER = 36
 SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
@@ -143,7 +143,7 @@ def unlink_conf(conf: Path) -> None:
 
 def remove_groups(node: str) -> None:
     """The control groups that a slurmd leaves behind; one that some process is in stays."""
-    for top in MEMORY_GROUPS.parent.glob(f"*/slurm_{node}"):
+    for top in GROUPS.glob(f"*/slurm_{node}"):
         for folder, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 NODES = ("n1", "n2", "n3")
 LIMITED_NODE = "n4"
-"""A node whose jobs lie in memory control groups; it is there only where this machine has them (version 1)."""
+"""A node whose jobs lie in control groups; it is there only where this machine has them."""
 GPUS_PER_NODE = 2
 GPU_MODEL = "fake"
 CPUS_PER_NODE = 4
@@ -20,25 +20,33 @@ SCAVENGE = "scavenge"
 LIMITED = "limited"
 """The partition of LIMITED_NODE alone."""
 DATABASE_USER = "slurm"
-MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
+GROUPS = Path("/sys/fs/cgroup")
 
 
 @cache
-def has_memory_groups() -> bool:
-    """Whether this process may make memory control groups of version 1 where slurmd makes its own."""
-    group = MEMORY_GROUPS / f"kbit-test-{os.getpid()}"
+def has_control_groups() -> bool:
+    """Whether slurmd could make control groups of version 1 here, that limit memory and say so when a process dies."""
+    return can_make_group("freezer", "freezer.state", "") and can_make_group(
+        "memory", "memory.oom_control", "oom_kill "
+    )
+
+
+def can_make_group(controller: str, file: str, content: str) -> bool:
+    """Whether a group can be made, and its file has that in it."""
+    group = GROUPS / controller / f"kbit-test-{os.getpid()}"
     try:
         group.mkdir()
+        try:
+            return content in (group / file).read_text()
+        finally:
+            group.rmdir()
     except OSError:
         return False
-    is_counting = (group / "memory.limit_in_bytes").exists()
-    group.rmdir()
-    return is_counting
 
 
 def nodes() -> tuple[str, ...]:
     """Those of the cluster on this machine."""
-    return (*NODES, LIMITED_NODE) if has_memory_groups() else NODES
+    return (*NODES, LIMITED_NODE) if has_control_groups() else NODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +90,8 @@ class LabFiles:
 
     def write(self) -> None:
         """Make the folders, the key, the fake GPUs and the configuration files."""
-        for name in (
-            "etc",
-            "log",
-            "state",
-            "spool",
-            "dev",
-            "munge",
-            "run",
-            "limited",
-            *(f"spool/{node}" for node in nodes()),
-        ):
+        spools = [f"spool/{node}" for node in nodes()]
+        for name in ("etc", "limited", "log", "state", "dev", "munge", "run", *spools):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         # munge refuses a key, a socket or a log that others could touch.
         (self.root / "munge").chmod(0o700)
@@ -170,7 +169,7 @@ AccountingStoreFlags=job_comment
             f"PartitionName={PARTITION} Nodes={','.join(NODES)} Default=YES PriorityTier=10 PreemptMode=OFF {common}",
             f"PartitionName={SCAVENGE} Nodes={','.join(NODES)} PriorityTier=1 PreemptMode=REQUEUE {common}",
         ]
-        if has_memory_groups():
+        if has_control_groups():
             lines.append(f"PartitionName={LIMITED} Nodes={LIMITED_NODE} PriorityTier=10 PreemptMode=OFF {common}")
         return "\n".join(lines) + "\n"
 
@@ -207,7 +206,7 @@ TaskPlugin=task/cgroup
 """
 """--mem is the limit of a control group, in which the kernel ends a process."""
 CGROUP_CONF = f"""CgroupPlugin=cgroup/v1
-CgroupMountpoint={MEMORY_GROUPS.parent}
+CgroupMountpoint={GROUPS}
 CgroupAutomount=no
 ConstrainRAMSpace=yes
 AllowedSwapSpace=0

@@ -7,7 +7,7 @@ groups, they take more memory than their job has, once more than the first attem
 import json
 
 import pytest
-from lab_files import LIMITED, NODES, has_memory_groups
+from lab_files import LIMITED, NODES, has_control_groups
 from scenes import N_CELLS, SECONDS, Scene, assert_same_scores, prepared
 
 CRASH = """
@@ -38,7 +38,7 @@ def scenes(session_lab, local_run, tmp_path_factory):
     clones["crash"].disturb(CRASH)
     scenes = {"crash": Scene(clones["crash"], NODES[0])}
     try:
-        if has_memory_groups():
+        if has_control_groups():
             clones["memory"] = prepared(local_run, root / "memory", LIMITED)
             clones["memory"].disturb(ALLOCATE)
             scenes["memory"] = Scene(clones["memory"], None, "--retries", "1")
@@ -73,7 +73,7 @@ def test_status_counts_crashed_cells(scenes):
 
 def test_memory_that_the_kernel_denies_is_asked_for_by_the_next_attempt(scenes, session_lab, local_run):
     if "memory" not in scenes:
-        pytest.skip("needs memory control groups of version 1, which slurmd can make; this machine has none")
+        pytest.skip("needs control groups of version 1 for memory, and root that may make them; this machine has none")
     scene = scenes["memory"]
     first, second = scene.jobs(session_lab)
     assert {first["State"], second["State"]} <= {"FAILED", "OUT_OF_MEMORY"}
