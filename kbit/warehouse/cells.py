@@ -48,18 +48,23 @@ def build_cells(plan: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+STANDARDS = [name for name, member in members.DATA_TYPES.items() if member.own_scale_format]
+"""Data types that come with their scale format."""
+
+
 def options_of_spec() -> pl.Expr:
     """What of a spec is not at its default, joined by `-` as in its slug; empty for most. See QuantSpec.options."""
+    chosen = pl.when(~pl.col("data_type").is_in(STANDARDS)).then(pl.col("scale_format"))
     fraction = pl.col("outlier_fraction").map_elements(lambda p: f"p{p:g}", return_dtype=pl.String)
     rule = pl.when(pl.col("outlier_rule") != members.DEFAULT_OUTLIER_RULE).then("_" + pl.col("outlier_rule"))
     parts = [
         pl.when(pl.col("centered") != members.DEFAULT_CENTERING).then("centered_" + pl.col("centered")),
         pl.when(pl.col("outlier_fraction") > 0).then(fraction + rule.otherwise(pl.lit(""))),
     ]
-    for column, default in (
-        ("scale_format", members.DEFAULT_SCALE_FORMAT),
-        ("solver", members.DEFAULT_SOLVER),
-        ("rotation", members.DEFAULT_ROTATION),
+    for choice, default in (
+        (chosen, members.DEFAULT_SCALE_FORMAT),
+        (pl.col("solver"), members.DEFAULT_SOLVER),
+        (pl.col("rotation"), members.DEFAULT_ROTATION),
     ):
-        parts.append(pl.when(pl.col(column) != default).then(pl.col(column)))
+        parts.append(pl.when(choice != default).then(choice))
     return pl.concat_str(parts, separator="-", ignore_nulls=True)

@@ -9,6 +9,7 @@ import yaml
 
 from kbit.spec.errors import UserError
 from kbit.spec.grid import GridConfig
+from kbit.spec.members import DATA_TYPES
 from kbit.spec.study import StudyConfig, load_study
 
 STUDY = {
@@ -91,7 +92,7 @@ MISTAKES = {
     "missing key": ({"dtype": None}, "study.yaml: dtype: None: input should be 'float32', 'float16' or 'bfloat16'"),
     "unknown data type": (
         {"grids": [{**GRID, "data_types": ["posit"]}]},
-        "study.yaml: grids[0]: data_type 'posit' is not one of none, int, float, dynamic, quantile",
+        f"study.yaml: grids[0]: data_type 'posit' is not one of {', '.join(DATA_TYPES)}",
     ),
     "one bit": (
         {"grids": [{**GRID, "bits": [1]}]},
