@@ -78,7 +78,8 @@ def write_config(folder: Path, items: int) -> None:
 def run_verb(verb: str) -> dict[str, float]:
     """Wall and CPU seconds and peak memory of a verb; ends the bench if it fails."""
     command = [sys.executable, "-m", "kbit.cli", verb, str(STUDY)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # One thread: what Snakemake sets for rules that ask for one.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     start = time.perf_counter()
     process = os.posix_spawn(sys.executable, command, environment)
     _, status, usage = os.wait4(process, 0)
