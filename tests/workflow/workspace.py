@@ -12,6 +12,8 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from kbit.store.lines import decode_line
+
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = ("Snakefile", "kbit", "workflow", "profiles")
 MODELS = {"a": ("tiny NeoX", "neox-32x2"), "b": ("tiny OPT", "opt-32x2"), "c": ("tiny GPT-2", "gpt2-32x2")}
@@ -121,6 +123,6 @@ def copy(source: Path, target: Path) -> None:
 
 
 def event_of(line: str) -> dict:
-    """The JSON of a journal line; its CRC stands outside of it."""
-    start, end = line.find("{"), line.rfind("}")
-    return json.loads(line[start : end + 1]) if start >= 0 else {}
+    """What a journal line says; nothing if it is torn."""
+    event = decode_line(line.encode())
+    return json.loads(event.text) if event else {}
