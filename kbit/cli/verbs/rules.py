@@ -83,6 +83,9 @@ def run_shard(
 
     Example: kbit run-shard results/shards/M/all.0123456789ab.json --part results/parts/M/all.0123456789ab.parquet
     """
+    from kbit.evaluation.imports import import_quickly
+
+    import_quickly("kbit.evaluation.run_shard")
     from kbit.evaluation.run_shard import run_shard as run
 
     run(shard, part, threads, device, trust_remote_code, device_memory_gb, gpus)
