@@ -29,8 +29,8 @@ def test_a_finished_study_is_whole_and_pruning_it_costs_no_evaluation(workspace)
 
     make_old(workspace)
     done = asked(workspace, "prune", "--yes")["done"]
-    # Part, shard file of both models; their two journals have become one each.
-    assert (done["dropped"], done["merged"], len(done["models_merged"])) == (4, 4, 2)
+    # Part, shard file, log and benchmark of both models; their two journals have become one each.
+    assert (done["dropped"], done["merged"], len(done["models_merged"])) == (8, 4, 2)
     for part in workspace.parts():
         part.unlink()
     workspace.run()
