@@ -1,7 +1,7 @@
 """The paper's grid, every cell of it evaluated through a real Slurm on this machine: what the machinery itself costs.
 
     python bench/full_grid.py                                   (under 90 minutes on two idle cores)
-    python bench/full_grid.py --fraction 0.05 --keep /tmp/grid  (tries the bench on two models)
+    python bench/full_grid.py --fraction 0.05 --keep ../grid     (tries the bench on two models)
 
 The grid of config/paper.yaml over 34 models, its 33 and OPT-175B, on five tasks of four items. Each model is a copy of
 the smallest embedded one with seeded noise of 1e-3 on its weights; its cells are cut into slices as those of the real
