@@ -87,7 +87,9 @@ def git_commit(checkout: Path) -> str | None:
     # An installed package may lie inside somebody else's repository, whose commit says nothing.
     if not (checkout / ".git").exists():
         return None
-    command = ["git", "-C", str(checkout), "status", "--porcelain=v2", "--branch", "--", "kbit"]
+    # Hundreds of jobs ask at once: none locks or rewrites the index under the user's own git.
+    status = ["status", "--porcelain=v2", "--branch", "--", "kbit"]
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *status]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):

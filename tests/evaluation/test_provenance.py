@@ -1,6 +1,7 @@
 """What a row says of where it comes from, asked of a node that is not this one."""
 
 import json
+import os
 import subprocess
 
 import numpy as np
@@ -80,5 +81,9 @@ def test_a_commit_says_whether_the_software_was_changed(tmp_path):
     commit = git("rev-parse", "HEAD")
     (tmp_path / "notes").write_text("none of the software")
     assert git_commit.__wrapped__(tmp_path) == commit
+    os.utime(tmp_path / "kbit/a.py", (1, 1))
+    index = (tmp_path / ".git/index").read_bytes()
+    assert git_commit.__wrapped__(tmp_path) == commit
+    assert (tmp_path / ".git/index").read_bytes() == index, "git may be at work there"
     (tmp_path / "kbit/a.py").write_text("a = 2\n")
     assert git_commit.__wrapped__(tmp_path) == f"{commit}+"
