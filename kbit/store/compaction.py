@@ -39,17 +39,17 @@ def idle_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> list[Path]:
 def compact_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> Compaction | None:
     """Merge the journals of a model; None if that would change nothing, or one may still be written.
 
-    Every row stays, the start of every cell that left none, and the deaths at every cell without a final one. Starts
-    that a row followed, damaged lines and second copies of a row go. UserError if they cannot be read or the merged
-    one not be written; then nothing has changed.
+    Every row stays, the start of every cell that left none, the deaths at every cell without a final one, and what
+    only a newer release can read. Starts that a row followed, damaged lines and second copies go. UserError if they
+    cannot be read or the merged one not be written; then nothing has changed.
     """
     paths = idle_journals(folder, idle_hours)
     if not are_worth_merging(paths):
         return None
-    before = sum(path.stat().st_size for path in paths)
     target = new_journal_path(folder, MERGED)
     temporary = target.with_name(f".{target.name}.{socket.gethostname()}-{os.getpid()}.tmp")
     try:
+        before = sum(path.stat().st_size for path in paths)
         kept = kept_lines(paths)
         digest = write_lines(temporary, (line for number, line in numbered_lines(paths) if number in kept))
         check_written(temporary, digest, len(kept))
@@ -64,14 +64,17 @@ def compact_journals(folder: Path, idle_hours: float = IDLE_HOURS) -> Compaction
 
 
 def are_worth_merging(paths: Sequence[Path]) -> bool:
-    """Whether there are several, or one has damaged lines, which writing it anew drops."""
+    """Whether there are several, or one has damaged lines, which writing it anew drops. UserError if unreadable."""
     return len(paths) > 1 or any(map(has_damaged_line, paths))
 
 
 def has_damaged_line(path: Path) -> bool:
     """A last line that is torn is none."""
-    with path.open("rb") as lines:
-        return any(line.endswith(b"\n") and decode_line(line) is None for line in lines)
+    try:
+        with path.open("rb") as lines:
+            return any(line.endswith(b"\n") and decode_line(line) is None for line in lines)
+    except OSError as error:
+        raise UserError(f"journal {path} cannot be read: {error.strerror or error}") from None
 
 
 def remove_merged(paths: Iterable[Path], folder: Path) -> None:
@@ -99,6 +102,7 @@ def kept_lines(paths: Sequence[Path]) -> set[int]:
     rows: dict[bytes, int] = {}
     open_starts: dict[str, int] = {}
     deaths: dict[str, dict[bytes, int]] = {}
+    unknown: dict[bytes, int] = {}
     final: set[str] = set()
     for number, line in numbered_lines(paths):
         event = decode_line(line)
@@ -109,9 +113,12 @@ def kept_lines(paths: Sequence[Path]) -> set[int]:
                 open_starts[event.cell_id] = number
             continue
         digest = hashlib.sha256(line).digest()
-        if event.what == DEATH and event.cell_id not in final:
-            deaths.setdefault(event.cell_id, {}).setdefault(digest, number)
+        if event.what == DEATH:
+            if event.cell_id not in final:
+                deaths.setdefault(event.cell_id, {}).setdefault(digest, number)
+            continue
         if not event.is_row:
+            unknown.setdefault(digest, number)  # of a newer release: it may be a row
             continue
         open_starts.pop(event.cell_id, None)
         if event.is_final:
@@ -120,7 +127,8 @@ def kept_lines(paths: Sequence[Path]) -> set[int]:
             rows.setdefault(digest, number)  # the first of a cell counts
         else:
             rows[digest] = number  # of failed ones the last
-    return {*rows.values(), *open_starts.values(), *(number for notes in deaths.values() for number in notes.values())}
+    noted = {number for notes in deaths.values() for number in notes.values()}
+    return noted | {*rows.values(), *open_starts.values(), *unknown.values()}
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> bytes:

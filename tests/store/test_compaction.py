@@ -147,6 +147,26 @@ def test_a_single_journal_stays_as_it_is(make_row, tmp_path):
     assert_untouched(tmp_path / "journal")
 
 
+def test_what_only_a_newer_release_knows_stays(make_row, two_old):
+    """It may be the status of a row, which is lost with its line."""
+    applause = encode_line(CELLS[0], "applause", {"row": {}})
+    path = min(two_old.iterdir())
+    path.write_bytes(applause + path.read_bytes() + applause)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    assert compact_journals(two_old).journals == 2
+    (merged,) = two_old.iterdir()
+    assert merged.read_bytes() == applause + a_row(make_row) + a_row(make_row, CELLS[1])
+
+
+def test_a_journal_that_cannot_be_read_is_one_line(make_row, tmp_path):
+    (path,) = write_old(tmp_path / "journal", [a_row(make_row)])
+    path.unlink()
+    path.mkdir()
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    with pytest.raises(UserError, match=f"^journal {path} cannot be read: Is a directory$"):
+        compact_journals(path.parent)
+
+
 def test_a_merged_journal_that_does_not_read_back_costs_nothing(two_old, monkeypatch):
     written = compaction.write_lines
 
