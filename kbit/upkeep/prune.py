@@ -166,8 +166,8 @@ def count_removed(item: Item, done: Pruned) -> None:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """The folder of a model that has nothing left."""
-    if RESULTS in folder.parent.parents and not any(folder.iterdir()):
+    """The folder of a model that has nothing left; a study's may have gone before what was left in it."""
+    if RESULTS in folder.parent.parents and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 

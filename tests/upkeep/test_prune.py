@@ -284,3 +284,13 @@ def test_leftovers_of_dead_writers_go_and_others_stay(finished, monkeypatch):
     os.utime(dead, (1e9, 1e9))
     assert run(monkeypatch, "prune", "--yes") == 0
     assert (dead.exists(), recent.exists()) == (False, True)
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_leftover_goes_with_the_study_that_it_lies_in(monkeypatch):
+    left = tables_folder("gone") / ".cells.parquet.x1y2z3.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    os.utime(left, (1e9, 1e9))
+    assert run(monkeypatch, "prune", "--yes") == 0
+    assert not tables_folder("gone").parent.exists()
