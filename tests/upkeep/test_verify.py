@@ -232,6 +232,14 @@ def test_a_row_that_is_not_what_its_line_says_is_found(change, said, finished):
         assert problem.do.startswith(f"mv {path} elsewhere, and run the study again")
 
 
+def test_an_event_of_a_newer_release_is_no_row_to_be_moved_away(finished):
+    path = only_journal(finished.plan().shards[0])
+    path.write_bytes(path.read_bytes() + encode_line("f" * 32, "applause", {"hands": 2}))
+    (problem,) = findings()
+    assert problem.what == f"journal {path}: 1 rows: this release does not know what applause is"
+    assert problem.do == "use the release that wrote it"
+
+
 def test_a_row_of_an_older_evaluation_or_of_a_spec_of_tomorrow_is_no_damage(finished):
     """Its id is that of its own version; and of a member that this release does not know, nothing can be said."""
     shard = finished.plan().shards[0]

@@ -51,6 +51,8 @@ def check_journal(path: Path, records: Records) -> Iterator[Finding]:
 
 def check_event(event: Event, records: Records) -> str:
     """What is wrong with a row whose checksum is right, or nothing."""
+    if not event.is_row:
+        return f"{UNKNOWN} what {event.what} is"
     try:
         content = json.loads(event.text)
         row = decode_row(content["row"], "the journal")
