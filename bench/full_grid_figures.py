@@ -14,7 +14,7 @@ import polars as pl
 from full_grid_head import Job, submission_rate
 from full_grid_study import STUDY, Scratch
 
-from kbit.store.lines import START, decode_line
+from kbit.store.lines import decode_line
 
 CELLS = (
     "import json; from pathlib import Path; from kbit.plan.plan import plan_study; "
@@ -46,7 +46,7 @@ def row_events(root: Path) -> tuple[Counter[str], int]:
                 event = decode_line(line)
                 if event is None:
                     bad_lines += 1
-                elif event.what != START:
+                elif event.is_row:
                     counts[event.cell_id] += 1
     return counts, bad_lines
 

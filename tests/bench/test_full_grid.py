@@ -12,7 +12,7 @@ from full_grid_study import ADDED, SMALLEST, STUDY, Scratch, paper_models, share
 
 from kbit.plan.plan import plan_study
 from kbit.plan.slices import slice_name
-from kbit.store.lines import START, encode_line
+from kbit.store.lines import DEATH, START, encode_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,8 @@ def test_a_share_is_spread_over_the_models():
 def test_cells_are_counted_by_their_rows(tmp_path):
     folder = tmp_path / "results/journal/m"
     folder.mkdir(parents=True)
-    lines = [encode_line(cell, what, {}) for cell, what in [("a", START), ("a", "ok"), ("b", START), ("c", "failed")]]
+    events = [("a", START), ("a", DEATH), ("a", "ok"), ("b", START), ("c", "failed")]
+    lines = [encode_line(cell, what, {}) for cell, what in events]
     (folder / "1.jsonl").write_bytes(b"".join(lines))
     (folder / "2.jsonl").write_bytes(encode_line("c", "ok", {}) + b"00000000 torn")
     assert count_cells(["a", "b", "c"], *row_events(tmp_path)) == {
