@@ -8,7 +8,7 @@ from torch import Tensor
 from kbit.quant.codebooks import CODEBOOKS
 from kbit.quant.scales import Scales, check_fits
 from kbit.quant.solvers import SOLVERS
-from kbit.spec.errors import UserError
+from kbit.spec.errors import UnsupportedError, UserError
 from kbit.spec.quant import QuantSpec
 
 
@@ -18,7 +18,7 @@ def quantize_weight(weight: Tensor, spec: QuantSpec, name: str) -> Tensor:
 
     weight [out, in] fp32, fp16 or bf16 -> a new contiguous tensor of its shape and dtype; the weight itself for the
     16-bit control. UserError, naming the tensor `name`: a NaN or infinite weight, an option that this release cannot
-    evaluate. UnsupportedError, naming it too: an absmax that its format cannot hold.
+    evaluate. UnsupportedError, naming it too: an absmax that its format cannot hold, a result that the dtype cannot.
     """
     if spec.unbuilt:
         raise UserError(f"{name}: this release cannot evaluate {', '.join(spec.unbuilt)} (spec {spec.slug})")
@@ -30,7 +30,12 @@ def quantize_weight(weight: Tensor, spec: QuantSpec, name: str) -> Tensor:
         check_fits(largest, scales.absmax_dtype, name)
     codebook = CODEBOOKS[spec.data_type](spec, weight)
     scales = replace(scales, largest_level=largest_level(spec, codebook))
-    return SOLVERS[spec.solver](weight, codebook, scales)
+    # A scale is rounded up to the double at most. Asked before the solver, for which a GPU need not wait then.
+    may_overflow = bool(largest > torch.finfo(weight.dtype).max / 2)
+    result = SOLVERS[spec.solver](weight, codebook, scales)
+    if may_overflow:
+        check_result(result, largest, name)
+    return result
 
 
 def largest_level(spec: QuantSpec, codebook: Tensor) -> float:
@@ -46,3 +51,12 @@ def check_finite(weight: Tensor, name: str) -> Tensor:
         n_bad = weight.numel() - int(torch.isfinite(weight).sum())
         raise UserError(f"{name}: {n_bad} of {weight.numel()} weights are NaN or infinite, which no codebook holds")
     return largest
+
+
+def check_result(result: Tensor, largest: Tensor, name: str) -> None:
+    """UnsupportedError, naming the tensor: a scale that was rounded up took a weight beyond its dtype."""
+    if not torch.isfinite(result).all():
+        raise UnsupportedError(
+            f"{name}: its largest weight has magnitude {largest.item():g} and, with its scale as it is stored, would "
+            f"leave {str(result.dtype).removeprefix('torch.')}, which ends at {torch.finfo(result.dtype).max:g}"
+        )

@@ -59,9 +59,11 @@ class Scales:
             extent = torch.maximum(highest, -lowest)
         dtype = self.scale_dtype
         check_fits(extent, dtype or torch.float32, self.name, self._scaling)
-        if dtype is None:
-            return SCALE_FORMATS[self.spec.scale_format].store(extent, self.largest_level)
-        return extent.to(dtype).float()
+        if dtype is not None:
+            return extent.to(dtype).float()
+        stored = SCALE_FORMATS[self.spec.scale_format].store(extent, self.largest_level)
+        limit = torch.finfo(torch.float32).max  # where one that is rounded up would be infinite
+        return stored.clamp(-limit, limit)
 
     @cached_property
     def offset(self) -> Tensor | None:
@@ -70,7 +72,7 @@ class Scales:
             return None
         lowest, _ = self._ranges
         dtype = sixteen_bit(self.weight.dtype)
-        check_fits(lowest, dtype, self.name)
+        check_fits(lowest, dtype, self.name, "minimum")
         return lowest.to(dtype).float()
 
     @cached_property
@@ -80,12 +82,20 @@ class Scales:
         return lowest.float(), highest.float()
 
 
-def check_fits(values: Tensor, dtype: torch.dtype, name: str, scaling: str = "absmax") -> None:
+WHAT_IS_STORED = {
+    "absmax": ("largest weight has magnitude", "an absmax"),
+    "signed": ("largest weight has magnitude", "an absmax"),
+    "range": ("widest block spans", "a range"),
+    "minimum": ("largest minimum of a block has magnitude", "a minimum"),
+}
+
+
+def check_fits(values: Tensor, dtype: torch.dtype, name: str, kind: str = "absmax") -> None:
     """UnsupportedError, naming the tensor: an absmax, minimum or range that the dtype it is stored in cannot hold."""
     largest = values.abs().amax()
     if torch.isinf(largest.to(dtype)):
-        what = "widest block spans" if scaling == "range" else "largest weight has magnitude"
+        what, stored = WHAT_IS_STORED[kind]
         raise UnsupportedError(
-            f"{name}: its {what} {largest.item():g}, but an absmax is stored as "
+            f"{name}: its {what} {largest.item():g}, but {stored} is stored as "
             f"{str(dtype).removeprefix('torch.')}, which ends at {torch.finfo(dtype).max:g}"
         )

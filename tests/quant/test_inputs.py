@@ -38,11 +38,22 @@ def test_one_weight(data_type: str) -> None:
         assert abs(result.item() - value) <= 0.12 * abs(value)
 
 
-@pytest.mark.parametrize("scale", [2.0**127, 2.0**-126, 2.0**-140], ids=["huge", "smallest normal", "subnormal"])
+ENDS = {
+    "huge": (torch.bfloat16, 2.0**127),
+    "largest fp32": (torch.float32, torch.finfo(torch.float32).max),
+    "largest fp16": (torch.float16, 65_504.0),
+    "smallest normal": (torch.bfloat16, 2.0**-126),
+    "subnormal": (torch.bfloat16, 2.0**-140),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("data_type", CODEBOOKS)
-def test_both_ends_of_the_range(data_type: str, scale: float) -> None:
+def test_both_ends_of_the_range(data_type: str, end: str) -> None:
     """Finite results no larger than the weights allow, or one clear error."""
-    extreme = (torch.rand(4, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1).mul(scale).bfloat16()
+    dtype, scale = ENDS[end]
+    extreme = (torch.rand(4, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1).double().mul(scale).to(dtype)
+    extreme[0, 0], extreme[1, 0] = scale, -scale
     for scale_format in formats_of(data_type):
         spec = QuantSpec(**{**any_spec(data_type).model_dump(exclude={"scale_format"}), "scale_format": scale_format})
         try:
@@ -53,6 +64,25 @@ def test_both_ends_of_the_range(data_type: str, scale: float) -> None:
         assert torch.isfinite(result).all()
         # e8m0 and E4M3 round scales up, by two and a sixteenth.
         assert result.abs().max() <= 2 * extreme.double().abs().max() + 2.0**-126
+
+
+@pytest.mark.parametrize("scale_format", ["bf16", "e8m0"])
+def test_a_scale_rounded_up_beyond_the_weights_dtype_is_unsupported(scale_format: str) -> None:
+    """65504 has the scale 65536, and so would the weight."""
+    spec = QuantSpec(data_type="int", bits=4, block_size=64, scale_format=scale_format)
+    with pytest.raises(
+        UnsupportedError, match=r"^h\.weight: its largest weight has magnitude 65504 and, with its scale"
+    ):
+        quantize_weight(torch.full((2, 64), 65_504.0, dtype=torch.float16), spec, "h.weight")
+    assert quantize_weight(torch.full((2, 64), 32_768.0, dtype=torch.float16), spec, "h.weight")[0, 0] == 32_768
+
+
+def test_a_minimum_beyond_its_format_is_called_so() -> None:
+    spec = QuantSpec(data_type="int-asym", bits=4, block_size=64, scale_format="fp32")
+    with pytest.raises(
+        UnsupportedError, match="minimum of a block has magnitude 70000, but a minimum is stored as float16"
+    ):
+        quantize_weight(torch.tensor([[-7e4, 8e4]]), spec, "w")
 
 
 @pytest.mark.parametrize("data_type", CODEBOOKS)
