@@ -1,4 +1,4 @@
-"""GPUs of a cluster: a model may have several, no two jobs have the same, and one with too few says so.
+"""GPUs of a cluster: a model may have several of one node, no two jobs have the same, one with too few says so.
 
 The cluster's GPUs are not real, so that each job ends where torch finds none, and tells what Slurm gave it.
 """
@@ -7,6 +7,9 @@ import re
 
 import pytest
 from clone import Clone
+from lab import Lab
+from lab_files import NODES
+from scenes import SECONDS, end_head
 from workspace import MODELS
 
 NODE = "n1"
@@ -36,6 +39,16 @@ def clone(local_run, tmp_path) -> Clone:
     return clone
 
 
+def hold_gpu(lab: Lab, clone: Clone, node: str) -> str:
+    """A job that has one GPU of a node, the first: its id."""
+    said = clone.root / f"held-{node}"
+    holder = ["sbatch", "--parsable", "--gpus=1", "-w", node, "--mem=100", "-o", said.name]
+    job_id = lab.call(*holder, "--chdir", str(clone.root), "--wrap", "echo $CUDA_VISIBLE_DEVICES; sleep 600").strip()
+    lab.wait_for(lambda: said.exists() and said.read_text(), 30)
+    assert said.read_text() == "0\n"
+    return job_id
+
+
 def test_a_job_has_the_gpus_its_model_was_planned_on_or_stops(clone, lab):
     clone.write_study(models=["a"])
     complete = clone.run_on_cluster(*HERE, expect=2)
@@ -48,14 +61,28 @@ def test_a_job_has_the_gpus_its_model_was_planned_on_or_stops(clone, lab):
     assert not clone.parts()
 
 
+def test_the_gpus_of_a_job_are_those_of_one_node(clone, lab):
+    """Every node has one left: the job waits for a node with two, as a model cannot lie on two nodes."""
+    holders = [hold_gpu(lab, clone, node) for node in NODES]
+    clone.write_study(models=["a"])
+    head = clone.start_on_cluster("--retries", "0", "--set-resources", "evaluate:mem_mb=1500")
+    try:
+        lab.wait_for(clone.submitted, SECONDS)
+        (job_id,) = clone.submitted()
+        lab.wait_for(lambda: lab.call("squeue", "-h", "-j", job_id, "-o", "%T %r").split()[1:] == ["Resources"], 30)
+        lab.call("scancel", holders[1])
+        assert head.wait(SECONDS) == 2
+    finally:
+        end_head(head)
+    assert "CUDA_VISIBLE_DEVICES is 0,1" in (clone.root / "head.log").read_text()
+    assert [job["NodeList"] for job in lab.jobs(job_id)] == [NODES[1]]
+
+
 def test_no_two_jobs_have_the_same_gpu(clone, lab):
     """One GPU of the node is taken, so that of two jobs that need one the second waits for the first."""
     clone.edit("profiles/slurm/hardware.yaml", "gpu_memory_gb: 8", "gpu_memory_gb: 9")
-    holder = ["sbatch", "--parsable", "--gpus=1", "-w", NODE, "--mem=100", "-o", "held"]
-    lab.call(*holder, "--chdir", str(clone.root), "--wrap", "echo held $CUDA_VISIBLE_DEVICES; sleep 600")
-    lab.wait_for(lambda: (clone.root / "held").exists() and (clone.root / "held").read_text(), 30)
+    hold_gpu(lab, clone, NODE)
     clone.run_on_cluster(*HERE, expect=2)
-    assert (clone.root / "held").read_text() == "held 0\n"
     logs = [path.read_text() for path in clone.root.glob("results/logs/evaluate/*/*.log")]
     assert [re.findall(r"CUDA_VISIBLE_DEVICES is (\S+)", log) for log in logs] == [["1"], ["1"]]
     times = lab.call("sacct", "-X", "-P", "-n", "-o", "Start,End", "-j", ",".join(clone.submitted()))

@@ -30,6 +30,8 @@ rule evaluate:
         gpu=lambda wildcards: JOBS.resources(**wildcards).gpu,
         gpu_model=lambda wildcards: JOBS.resources(**wildcards).gpu_model,
         gres=lambda wildcards: JOBS.resources(**wildcards).gres,
+        # Slurm would give a job its GPUs on several nodes, one here and one there.
+        nodes=1,
         device=lambda wildcards: JOBS.options(**wildcards).device,
         planned_gpus=lambda wildcards: JOBS.options(**wildcards).planned_gpus,
     shell:
