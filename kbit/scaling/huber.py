@@ -47,9 +47,9 @@ def huber_cost(residuals: Array, delta: float) -> Array:
 def minimize_huber(model: Model, start: Array, low: Array, high: Array, delta: float) -> Minimum:
     """Descend from `start` within `low` and `high`, all f64 [problems, parameters].
 
-    Damped Newton steps. The matrix is that of the inliers, those within delta, whose curvature is all that the loss
-    has; times the damping comes that of reweighted least squares, all points by min(1, delta / |r|), which bounds the
-    loss from above.
+    Damped Gauss-Newton steps: the residuals count as linear in theta. The matrix is that of the inliers, those within
+    delta, whose curvature is all that the loss has; times the damping comes that of reweighted least squares, all
+    points by min(1, delta / |r|), which bounds the loss from above.
     """
     theta = np.clip(start, low, high)
     cost = huber_cost(model(theta, np.arange(len(theta)))[0], delta)
@@ -60,7 +60,7 @@ def minimize_huber(model: Model, start: Array, low: Array, high: Array, delta: f
         if not len(active):
             break
         bounds = low[active], high[active]
-        tried, promised = newton_step(model, theta[active], active, bounds, damping[active], delta)
+        tried, promised = next_step(model, theta[active], active, bounds, damping[active], delta)
         found = huber_cost(model(tried, active)[0], delta)
         is_lower = found <= cost[active]  # false for NaN
         # A stiff step promises less than reweighted least squares, by its damping.
@@ -72,7 +72,7 @@ def minimize_huber(model: Model, start: Array, low: Array, high: Array, delta: f
     return Minimum(theta, cost, converged)
 
 
-def newton_step(
+def next_step(
     model: Model, theta: Array, problems: NDArray[np.intp], bounds: tuple[Array, Array], damping: Array, delta: float
 ) -> tuple[Array, Array]:
     """Where the next step leads, f64 [active, parameters] within the bounds, and the decrease it promises, [active]."""
@@ -104,7 +104,7 @@ def newton_step(
 
 
 def solve(matrix: Array, gradient: Array, is_held: NDArray[np.bool_]) -> Array:
-    """The Newton step -matrix^-1 gradient of each problem, f64 [active, parameters], 0 for what is held."""
+    """The step -matrix^-1 gradient of each problem, f64 [active, parameters], 0 for what is held."""
     free = (~is_held).astype(float)
     # A rounding error's worth on the diagonal: two parameters that the points cannot tell apart share the step.
     reduced = matrix * (free[:, :, None] * free[:, None, :]) + np.eye(matrix.shape[1]) * (is_held + 1e-13)[:, None, :]

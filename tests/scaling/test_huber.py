@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from kbit.scaling import huber
 from kbit.scaling.huber import huber_cost, minimize_huber
 
 DELTA = 0.05
@@ -52,6 +53,14 @@ def test_a_problem_does_not_depend_on_those_beside_it(targets):
     alone = minimize_huber(model_of(targets[5:6]), start[5:6], low[5:6], high[5:6], DELTA)
     # Sums over nine points may run in another order in another batch.
     assert together.theta[5] == pytest.approx(alone.theta[0], rel=1e-9)
+
+
+def test_a_descent_that_is_cut_off_says_so(targets, monkeypatch):
+    monkeypatch.setattr(huber, "MAX_STEPS", 2)
+    low, high, start = (np.tile(values, (12, 1)) for values in ([0.0, 0.0], [2.0, 3.0], [0.5, 0.5]))
+    found = minimize_huber(model_of(targets), start, low, high, DELTA)
+    assert not found.converged.any()
+    assert (found.cost < huber_cost(model_of(targets)(start, np.arange(12))[0], DELTA)).all()
 
 
 def test_the_loss_is_quadratic_up_to_delta_and_linear_beyond():

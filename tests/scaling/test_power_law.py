@@ -30,8 +30,8 @@ def test_planted_parameters_come_back(floor, alpha, magnitude):
     law = fit_power_law(bits, planted(bits, floor, scale, alpha))
     assert law.converged.all()
     found = law.parameters[0]
-    # Noise-free data: what remains is the optimizer's tolerance of 1e-8 in the cost, blown up by the correlation of
-    # floor and exponent over less than two decades of sizes.
+    # Noise-free data: what remains are residuals of about 1e-14, at which the descent ends, blown up by the correlation
+    # of floor and exponent over less than two decades of sizes.
     assert found[0] == pytest.approx(floor, rel=1e-3)
     assert found[2] == pytest.approx(alpha, rel=1e-3)
     assert found[1] == pytest.approx(np.log(scale), rel=1e-3)
@@ -45,6 +45,17 @@ def test_one_odd_model_does_not_bend_the_curve():
     # Huber's loss is linear in a residual of 5 %, so it weighs like one of 0.1 %, the size below which it is quadratic.
     assert law.parameters[0, 2] == pytest.approx(0.25, rel=0.02)
     assert law.parameters[0, 0] == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_point_that_is_left_out_does_not_count():
+    """As in the jackknife: many laws over the same points, each of which must not see one of them."""
+    bits = np.geomspace(1e5, 1e8, 7)
+    loss = planted(bits, 1.0, 20.0, 0.25) * np.exp(np.random.default_rng(3).normal(0, 1e-3, 7))
+    laws = fit_laws(np.tile(bits, (7, 1)), np.tile(loss, (7, 1)), ~np.eye(7, dtype=bool))
+    for left_out in range(7):
+        alone = fit_power_law(np.delete(bits, left_out), np.delete(loss, left_out))
+        # Each ends within 1e-10 of the least loss, which is flat along floor and exponent.
+        assert laws.parameters[left_out] == pytest.approx(alone.parameters[0], rel=1e-4)
 
 
 def test_without_a_floor_the_fit_stays_within_its_bounds():
