@@ -113,7 +113,7 @@ def measure(folder: Path, models: list[dict], at_once: int) -> dict[str, object]
     resumed = any(folder.glob("results/journal/*/*.jsonl"))
     scratch.write_study(models)
     scratch.set_place(ACCOUNT, PARTITION, MEMORY_PER_NODE_MB)
-    first_plan = time_kbit(scratch, "plan", str(STUDY), "--profile", str(PROFILE))
+    first_plan = run_kbit(scratch, "plan", str(STUDY), "--profile", str(PROFILE))
     cells, n_shards = planned(scratch)
     print(f"{len(models)} models, {len(cells):,} cells, {n_shards} jobs; resumed: {resumed}", flush=True)
     memory = HeadMemory()
@@ -186,7 +186,7 @@ class Watch:
 def measure_finished(scratch: Scratch, first_plan: Run) -> dict[str, object]:
     """What is asked of a study that is there in full: its plan, a dry run, its tables, fits and report made again."""
     after = {verb: run_kbit(scratch, verb, str(STUDY)) for verb in AFTER}
-    second_plan = time_kbit(scratch, "plan", str(STUDY), "--profile", str(PROFILE))
+    second_plan = run_kbit(scratch, "plan", str(STUDY), "--profile", str(PROFILE))
     snakemake = [sys.executable, "-m", "snakemake", "--profile", str(PROFILE), "--config", f"study={STUDY}", "-n"]
     dry_run = run(scratch, snakemake)
     if "Nothing to be done" not in output_of(scratch).read_text():
@@ -217,9 +217,6 @@ def measure_added(scratch: Scratch, models: list[dict], at_once: int) -> dict[st
 
 def run_kbit(scratch: Scratch, *arguments: str, poll=None) -> Run:
     return run(scratch, scratch.kbit(*arguments), poll)
-
-
-time_kbit = run_kbit
 
 
 def run(scratch: Scratch, command: list[str], poll=None) -> Run:
