@@ -14,7 +14,9 @@ COARSE_BINS = 1 << 6
 """Bins of the density that the first levels are taken from."""
 STEPS = 100
 ROWS = 256
-"""Rows worked on at a time."""
+"""Rows worked on at a time, if they are short."""
+PIECE_WEIGHTS = 1 << 20
+"""Weights worked on at a time: each takes some sixty bytes meanwhile."""
 
 
 def codebook(spec: QuantSpec, weight: Tensor) -> Tensor:
@@ -24,21 +26,34 @@ def codebook(spec: QuantSpec, weight: Tensor) -> Tensor:
     any4 (Elhoushi & Johnson, 2025) without its calibration. A level is stored in fp16 and used as stored. Worked out on
     the CPU, whose sums have one order. Returns f32 [<= 2^k], or [out, 2^k] for `kmeans-row`, where levels may repeat.
     """
-    rows = weight.cpu() if DATA_TYPES[spec.data_type].table == "row" else weight.cpu().reshape(1, -1)
+    by_row, n = DATA_TYPES[spec.data_type].table == "row", 2**spec.bits
     scales = Scales(weight, spec, spec.data_type)
-    scale = scales.scale.cpu().repeat_interleave(scales.block_size)[: weight.numel()].view(rows.shape)
-    pieces = zip(rows.split(ROWS), scale.split(ROWS), strict=True)
-    levels = torch.cat([iterate(*histogram(*piece), 2**spec.bits) for piece in pieces]).half().float()
-    return (levels if DATA_TYPES[spec.data_type].table == "row" else torch.unique(levels)).to(weight.device)
+    flat, scale = weight.cpu().reshape(-1), scales.scale.cpu()
+    width = weight.shape[-1] if by_row else weight.numel()
+    step = min(max(PIECE_WEIGHTS // width, 1), ROWS) * width
+    tables = [
+        iterate(*histogram(flat, range(first, min(first + step, len(flat))), width, scale, scales.block_size), n)
+        for first in range(0, len(flat), step)
+    ]
+    levels = torch.cat(tables).half().float()
+    return (levels if by_row else torch.unique(levels)).to(weight.device)
 
 
-def histogram(weight: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """weight [r, n], scale f32 [r, n] -> sums of scale^2 and of scale^2 t in every bin, f64 [r, BINS] both."""
-    t = (weight.float() * reciprocal(scale)).clamp(-1, 1).double()
-    bins = ((t + 1) * (BINS / 2)).long().clamp_max(BINS - 1) + torch.arange(len(t))[:, None] * BINS
-    squares = scale.double().square()
-    mass = torch.bincount(bins.flatten(), squares.flatten(), minlength=len(t) * BINS)
-    moment = torch.bincount(bins.flatten(), (squares * t).flatten(), minlength=len(t) * BINS)
+def histogram(flat: Tensor, places: range, width: int, scale: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
+    """Sums of scale^2 and of scale^2 t in every bin of some rows, f64 [rows, BINS] both.
+
+    flat: all weights [n]; places: of those of the rows, each `width` long; scale f32 [blocks] of all blocks.
+    """
+    mass, moment = torch.zeros(2, len(places) // width * BINS, dtype=torch.float64)
+    for first in range(places.start, places.stop, PIECE_WEIGHTS):
+        end = min(first + PIECE_WEIGHTS, places.stop)
+        place = torch.arange(first, end)
+        scale_of_weight = scale[place // block_size]
+        t = (flat[first:end].float() * reciprocal(scale_of_weight)).clamp(-1, 1).double()
+        bins = ((t + 1) * (BINS / 2)).long().clamp_max(BINS - 1) + (place - places.start) // width * BINS
+        squares = scale_of_weight.double().square()
+        mass += torch.bincount(bins, squares, minlength=len(mass))
+        moment += torch.bincount(bins, squares * t, minlength=len(moment))
     return mass.view(-1, BINS), moment.view(-1, BINS)
 
 
