@@ -56,7 +56,7 @@ class Estimator:
         """Resources of a shard's job."""
         cost = self.estimate(shard).cost
         return Resources(
-            mem_mb=cost.mem_mb + SNAKEMAKE_MB,
+            mem_mb=memory_mb(cost.mem_mb, self.hardware),
             runtime=cost.minutes,
             **gpu_resources(cost.gpus, self.hardware),
         )
@@ -90,6 +90,12 @@ class Estimator:
         if self.bench is not None and placement.gpus and dtype != "float32":
             return benched_rates(model.parameters, token_budget, self.hardware, self.bench)
         return assumed_rates(dtype, token_budget, placement.gpus, self.hardware)
+
+
+def memory_mb(needed: int, hardware: Hardware) -> int:
+    """Memory to ask for. What needs all that a job should have has room in it (HOST_BYTES in kbit/spec/placement.py)."""
+    most = int(1000 * hardware.host_memory_gb)
+    return needed + SNAKEMAKE_MB if needed > most else min(needed + SNAKEMAKE_MB, most)
 
 
 def gpu_resources(gpus: int, hardware: Hardware) -> dict[str, int | str]:

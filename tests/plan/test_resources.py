@@ -8,7 +8,7 @@ from workspace import Workspace
 from kbit.plan.jobs import PlannedJobs
 from kbit.plan.places import JobOptions, job_options
 from kbit.plan.plan import plan_study, write_inputs
-from kbit.plan.resources import gpu_resources
+from kbit.plan.resources import gpu_resources, memory_mb
 from kbit.plan.submitted import SubmittedJobs
 from kbit.spec.hardware import Hardware
 
@@ -33,6 +33,14 @@ BILLION = 10**9
 def test_a_job_asks_for_gpus_as_its_place_wants(request_, model, gpus, expected):
     got = gpu_resources(gpus, Hardware(gpu_request=request_, gpu_model=model))
     assert tuple(got[name] for name in ("gpu", "gpu_model", "gres")) == expected
+
+
+@pytest.mark.parametrize(
+    ("needed", "asked"), [(2_000, 2_400), (127_700, 128_000), (128_000, 128_000), (128_001, 128_401)]
+)
+def test_the_snakemakes_of_a_job_take_it_no_further_than_its_share_of_a_node(needed, asked):
+    """Or eight jobs of 128 GB would be one too many for a node of eight GPUs and 1,024 GB. A model may need more."""
+    assert memory_mb(needed, Hardware(host_memory_gb=128)) == asked
 
 
 @pytest.mark.parametrize(
