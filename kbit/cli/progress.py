@@ -51,8 +51,11 @@ class Progress:
             self.show()
 
     def show(self) -> None:
-        done = self.count_done()
         self.shown = time.monotonic()
+        try:
+            done = self.count_done()
+        except OSError:
+            return  # a shared file system that does not answer now costs a line, not the run
         pace = self.pace(done)
         if self.on_terminal:
             self.bar.update(self.task, completed=done, pace=pace)
