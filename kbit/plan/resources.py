@@ -93,7 +93,7 @@ class Estimator:
 
 
 def memory_mb(needed: int, hardware: Hardware) -> int:
-    """Memory to ask for. What needs all that a job should have has room in it (HOST_BYTES in kbit/spec/placement.py)."""
+    """Memory to ask for. What needs all that a job should have leaves room (HOST_BYTES in kbit/spec/placement.py)."""
     most = int(1000 * hardware.host_memory_gb)
     return needed + SNAKEMAKE_MB if needed > most else min(needed + SNAKEMAKE_MB, most)
 
