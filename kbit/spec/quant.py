@@ -15,6 +15,8 @@ def check_block_size(value: object) -> object:
     return value
 
 
+LARGEST_OUTLIER_FRACTION = 0.5
+
 BlockSize = Annotated[int | Literal["row", "tensor"], BeforeValidator(check_block_size)]
 
 
@@ -34,7 +36,9 @@ class QuantSpec(BaseModel):
     centered: str = Field(
         default=members.DEFAULT_CENTERING, description="What mean is subtracted: none, tensor or block."
     )
-    outlier_fraction: float = Field(default=0.0, ge=0, lt=1, description="Share p of input dimensions kept at 16 bits.")
+    outlier_fraction: float = Field(
+        default=0.0, description="Share p of input dimensions kept at 16 bits, at most half of them."
+    )
     outlier_rule: str = Field(
         default=members.DEFAULT_OUTLIER_RULE, description="How the kept input dimensions are chosen."
     )
@@ -66,6 +70,7 @@ class QuantSpec(BaseModel):
         self._check_exponent_bits()
         self._check_block_size()
         self._check_scale_format()
+        self._check_outlier_fraction()
         return self
 
     def _check_bits(self) -> None:
@@ -109,6 +114,12 @@ class QuantSpec(BaseModel):
         else:
             return
         raise ValueError(f"scale_format {self.scale_format!r} is not legal here: {problem}")
+
+    def _check_outlier_fraction(self) -> None:
+        if not 0 <= self.outlier_fraction <= LARGEST_OUTLIER_FRACTION:
+            raise ValueError(
+                f"outlier_fraction {self.outlier_fraction:g} is not legal: accepted is 0 to {LARGEST_OUTLIER_FRACTION}"
+            )
 
     @property
     def has_own_scale_format(self) -> bool:

@@ -89,6 +89,12 @@ def test_a_standard_brings_its_scale_format() -> None:
         ({"data_type": "int", "bits": 4, "scale_format": "mx"}, "it belongs to data types of its standard"),
         ({"data_type": "nf", "bits": 9}, "bits 9 is not legal for data_type 'nf': accepted is 2 to 8"),
         ({"data_type": "nf", "bits": 4, "exponent_bits": 2}, "data_type 'nf' has none"),
+        (
+            {"data_type": "int", "bits": 4, "outlier_fraction": 0.51},
+            "outlier_fraction 0.51 is not legal: accepted is 0 to 0.5",
+        ),
+        ({"data_type": "int", "bits": 4, "outlier_fraction": -0.1}, "outlier_fraction -0.1 is not legal"),
+        ({"data_type": "int", "bits": 4, "outlier_fraction": float("nan")}, "outlier_fraction nan is not legal"),
     ],
     ids=lambda value: value["data_type"] if isinstance(value, dict) else "",
 )
