@@ -22,9 +22,9 @@ class Footprint:
     """What one model with one quantization spec stores."""
 
     bits_per_param: float
-    """Stored bits per quantized weight as the paper counts; a codebook is left out."""
+    """Stored bits per quantized weight as the paper counts: without quantile's codebook, with tables it lacks."""
     body_bits: int
-    """Bits of the quantized linears: codes, scales, codebooks."""
+    """Bits of the quantized linears: codes, scales, minimums, codebooks."""
     total_bits: int
     """Bits of everything stored, tied tensors once."""
     quantized_parameters: int

@@ -88,12 +88,16 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "bits_per_param",
         "float64",
-        "Stored bits per quantized weight, as the paper counts: k + 16/B.",
+        "Stored bits per quantized weight, as the paper counts: k + 16/B, or what else a block stores.",
         unit="bits",
         null=UNQUANTIZED,
     ),
     Column(
-        "body_bits", "int64", "Bits of the quantized linears: codes, scales, codebooks.", unit="bits", null=UNQUANTIZED
+        "body_bits",
+        "int64",
+        "Bits of the quantized linears: codes, scales, minimums, codebooks.",
+        unit="bits",
+        null=UNQUANTIZED,
     ),
     Column("total_bits", "int64", "Bits of everything stored, tied tensors once.", unit="bits", null=UNQUANTIZED),
     Column("quantized_parameters", "int64", "Weights of the quantized linears.", null=UNQUANTIZED),

@@ -45,6 +45,14 @@ def test_every_key_is_described_with_its_default(section, table):
             assert (section, name) == (TaskChoice, "item_limit")
 
 
-def test_every_data_type_is_named():
-    line = next(line for line in TABLES[2].splitlines() if line.startswith("| `data_types`"))
-    assert [name for name in members.DATA_TYPES if name != "none" and f"`{name}`" not in line] == []
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ("data_types", [name for name in members.DATA_TYPES if name != "none"]),
+        ("scale_formats", [name for name, member in members.SCALE_FORMATS.items() if not member.is_owned]),
+        ("solvers", members.SOLVERS),
+    ],
+)
+def test_every_member_is_named(key, names):
+    line = next(line for line in TABLES[2].splitlines() if line.startswith(f"| `{key}`"))
+    assert [name for name in names if f"`{name}`" not in line] == []
