@@ -12,8 +12,9 @@ import pytest
 from kbit.store.head import hold_results
 
 MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
-# The tests may themselves run under make: its flags and variables must not reach the inner one.
-OUTER_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARGS", "PROFILE", "PYTHON", "STUDY"}
+VARIABLES = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE.read_text(), re.MULTILINE))
+OUTER_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", *VARIABLES}
+"""The tests may themselves run under make, as on CI: its flags and variables must not reach the inner one."""
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make on the PATH")
 
 
@@ -28,10 +29,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # This test may itself run under make: its flags and variables must not reach the inner one.
-    environment = {
-        k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in OUTER_MAKE}
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
