@@ -8,9 +8,9 @@ from pathlib import Path
 
 from kbit.spec.errors import UserError
 from kbit.spec.notes import note
-from kbit.store.head import hold_results
+from kbit.store.head import hold_results, read_holder
 from kbit.upkeep.prune import Item, Pruned, Pruning, plan_pruning, prune
-from kbit.upkeep.slurm import read_queue
+from kbit.upkeep.slurm import SNAKEMAKE_LOCKS, read_queue
 from kbit.upkeep.studies import plan_studies
 
 PATHS_SHOWN = 8
@@ -19,12 +19,13 @@ PATHS_SHOWN = 8
 def prune_results(
     studies: Sequence[Path], without: Sequence[Path], yes: bool, idle_hours: float, as_json: bool
 ) -> None:
-    """List what can go, or remove it. UserError while a run, or a Slurm job of an earlier one, is at work."""
+    """List what can go, or remove it. UserError while a run, or a Slurm job of an earlier one, may be at work."""
     plans = plan_studies(studies, without)
     kept = [str(plan.study.path) for plan in plans]
     if not yes:
         tell(kept, plan_pruning(plans, idle_hours), None, as_json)
         return
+    refuse_hand_started()
     refuse_orphans()
     with hold_results("kbit prune"):
         pruning, done = plan_pruning(plans, idle_hours), Pruned()
@@ -33,6 +34,15 @@ def prune_results(
         finally:
             # Also of one that was stopped: what it did is done.
             tell(kept, pruning, done, as_json)
+
+
+def refuse_hand_started() -> None:
+    """UserError while Snakemake's own lock is there and no `kbit run` left it: its study need not be in config/."""
+    if any(SNAKEMAKE_LOCKS.glob("*.lock")) and not read_holder():
+        raise UserError(
+            f"Snakemake's lock ({SNAKEMAKE_LOCKS}/) is held by a snakemake started by hand, alive or dead: wait for it; if "
+            "none runs, `kbit doctor` says how to unlock"
+        )
 
 
 def refuse_orphans() -> None:
