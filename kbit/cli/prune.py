@@ -40,8 +40,8 @@ def refuse_hand_started() -> None:
     """UserError while Snakemake's own lock is there and no `kbit run` left it: its study need not be in config/."""
     if any(SNAKEMAKE_LOCKS.glob("*.lock")) and not read_holder():
         raise UserError(
-            f"Snakemake's lock ({SNAKEMAKE_LOCKS}/) is held by a snakemake started by hand, alive or dead: wait for it; if "
-            "none runs, `kbit doctor` says how to unlock"
+            f"Snakemake's lock ({SNAKEMAKE_LOCKS}/) is held by one started by hand, alive or dead: wait for it; "
+            "if none runs, `kbit doctor` says how to unlock"
         )
 
 

@@ -26,7 +26,7 @@ def prune(yes: bool) -> None:
 def test_it_lists_and_removes_nothing(unneeded, capsys):
     prune(yes=False)
     assert str(unneeded) in capsys.readouterr().out
-    with pytest.raises(UserError, match="held by a snakemake started by hand, alive or dead: wait for it"):
+    with pytest.raises(UserError, match="held by one started by hand, alive or dead: wait for it"):
         prune(yes=True)
     assert unneeded.exists()
 
