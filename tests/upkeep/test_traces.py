@@ -4,18 +4,21 @@ from pathlib import Path
 
 import pytest
 
+from kbit.plan.hub import data_digest
 from kbit.plan.plan import Plan
+from kbit.store.paths import task_path
 from kbit.upkeep.prune import unneeded_files
 from kbit.upkeep.traces import unneeded_traces
 
 
 def traces_of(plan: Plan) -> set[Path]:
     """One of each kind, where the rules write them."""
-    shard, request = plan.shards[0], next(iter(plan.requests))
+    shard, request, task = plan.shards[0], next(iter(plan.requests)), plan.study.tasks[0]
     jobs = [
         f"evaluate/{shard.model.slug}/{shard.slice_name}.{shard.key}",
         f"build_requests/{request.stem}",
         f"fetch_model/{shard.model.slug}",
+        f"fetch_task/{task_path(task.name, data_digest(task)).stem}",
         *(f"{rule}/{plan.study.name}" for rule in ("tables", "fit", "report")),
     ]
     return {
