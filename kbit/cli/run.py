@@ -93,7 +93,8 @@ def execute(plan: Plan, command: list[str]) -> int:
 
 
 def watch(plan: Plan, command: list[str], stream: TextIO) -> int:
-    process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+    # It inherits the lock on results/, so that nobody gets beside it if this process alone is killed.
+    process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, close_fds=False)
     try:
         with Progress(plan) as progress:
             while True:
@@ -101,10 +102,9 @@ def watch(plan: Plan, command: list[str], stream: TextIO) -> int:
                     return process.wait(timeout=1)
                 except subprocess.TimeoutExpired:
                     progress.update()
-    except KeyboardInterrupt:
-        # Snakemake got the same signal from the terminal and ends its jobs; finished cells stay in the journal.
+    finally:
+        # At Ctrl-C Snakemake gets the same signal from the terminal and ends its jobs; finished cells stay.
         process.wait()
-        raise
 
 
 def explain_failure(code: int, started: float, log: Path) -> int:

@@ -54,6 +54,8 @@ def hold_results(verb: str = RUN) -> Iterator[str]:
     """
     with open_lock() as lock:
         take(lock)
+        # For Snakemake (kbit/cli/run.py): if `kbit run` alone is killed, it goes on, and so holds the folder.
+        os.set_inheritable(lock.fileno(), True)
         earlier = read_holder()
         write_holder(lock, f"`{verb}`, process {os.getpid()} on {socket.gethostname()} since {now()}")
         try:
