@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kbit.scaling.curves import common_range, make_curve
-from kbit.scaling.frontier import Frontier, best_k_at, build_frontier
+from kbit.scaling.frontier import STRIP, Frontier, best_k_at, build_frontier, mean_heights
 
 
 def curve(bits, *points, label=""):
@@ -76,3 +76,14 @@ def test_resamples_are_columns_that_do_not_mix():
     frontier = build_frontier([three, four])
     assert frontier.best.tolist() == [1, 0]
     assert frontier.gap(1, 0).mean(axis=0).tolist() == [1, -3]
+
+
+def test_more_resamples_than_a_strip_are_compared_as_one_by_one():
+    x, random = np.array([0.0, 1.0, 3.0]), np.random.default_rng(6)
+    curves = [make_curve(k, "", x, random.random((3, 2 * STRIP + 5)), x) for k in (3, 4, 4, 4, 5)]
+    frontier = build_frontier(curves)
+    three, *fours, five = (curve.at(frontier.grid) for curve in curves)
+    assert np.array_equal(frontier.winner, frontier.height.argmax(axis=0))
+    # Products of three numbers and sums of 201, perhaps in another order.
+    assert frontier.height == pytest.approx(np.stack([three, np.maximum.reduce(fours), five]), rel=1e-12)
+    assert mean_heights(curves) == pytest.approx(frontier.mean, rel=1e-12)
