@@ -22,7 +22,7 @@ class Supervisor:
     """Evaluates cells of one shard through workers."""
 
     def __init__(self, shard: ShardFile, job: Mapping[str, object], command: Sequence[str]) -> None:
-        """job: what every worker is told, shard (file), threads, device, trust_remote_code, device_memory_gb."""
+        """job: what every worker is told (kbit/evaluation/worker.py), but for its journal and its cells."""
         self.shard = shard
         self.job = dict(job)
         self.command = command
