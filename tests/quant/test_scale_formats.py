@@ -13,6 +13,7 @@ from torch import Tensor
 from kbit.kernels import ops
 from kbit.quant import quantize_weight
 from kbit.quant.scale_formats import SCALE_FORMATS
+from kbit.quant.scale_formats.e8m0 import power_of_two
 from kbit.quant.scales import Scales
 from kbit.spec.errors import UnsupportedError
 from kbit.spec.quant import QuantSpec
@@ -71,6 +72,12 @@ def test_mx_is_ocps_rule(largest: float) -> None:
         floor = math.frexp(extent)[1] - 1
         assert scale == (2.0 ** (floor - int(math.log2(largest))) if extent else 0.0)
     assert (extents() <= 2 ** math.ceil(math.log2(largest)) * stored).all()
+
+
+def test_every_power_of_two_of_the_byte_is_exact() -> None:
+    exponents = torch.arange(-130, 131, dtype=torch.int32)
+    expected = [2.0 ** min(max(exponent, -127), 127) for exponent in exponents.tolist()]
+    assert power_of_two(exponents, torch.ones(len(exponents))).tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["e8m0", "mx"])

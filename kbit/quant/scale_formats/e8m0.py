@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 EXPONENTS = (-127, 127)
+FP64_BIAS, FP64_MANTISSA_BITS = 1023, 52
 
 
 def store(extent: Tensor, largest: float) -> Tensor:
@@ -18,6 +19,6 @@ def store(extent: Tensor, largest: float) -> Tensor:
 
 def power_of_two(exponents: Tensor, extent: Tensor) -> Tensor:
     """exponents i32 [n] -> f32 [n] 2^exponent within the range of a byte, 0 where the extent is."""
-    # In fp64, where 2^-127 is no subnormal that a device might flush.
-    powers = torch.ldexp(torch.ones_like(extent, dtype=torch.float64), exponents.clamp(*EXPONENTS))
+    # From its bits in fp64, where 2^-127 is normal: exact on every device, as ldexp, an fp32 power, need not be.
+    powers = ((exponents.clamp(*EXPONENTS).long() + FP64_BIAS) << FP64_MANTISSA_BITS).view(torch.float64)
     return torch.where(extent > 0, powers, 0.0).float()
