@@ -9,6 +9,7 @@ import torch
 from quant_specs import every_spec, slug
 from torch import Tensor
 
+from kbit.kernels.reference import dequantize, midpoints, quantize_codes, reciprocal
 from kbit.quant import codebooks, scale_formats, solvers
 from kbit.quant.codebooks import CODEBOOKS
 from kbit.quant.scale_formats import SCALE_FORMATS
@@ -93,6 +94,18 @@ def test_levels_are_strictly_ascending_in_unit_range(spec: QuantSpec) -> None:
         return
     assert spec.has_own_scale_format or levels.abs().max() == 1
     assert (levels == 0).any()
+
+
+@pytest.mark.parametrize("spec", every_spec(), ids=slug)
+def test_codes_survive_a_round_trip(spec: QuantSpec) -> None:
+    """What a code stands for is given that code again, whatever the scale: roundings reach no midpoint."""
+    books = CODEBOOKS[spec.data_type](spec, normal(5000).view(50, 100))
+    for levels in books if books.dim() == 2 else [books]:
+        levels = torch.unique(levels)
+        scale = normal(30, seed=1)[:, None].exp() * 0.01
+        codes = torch.arange(len(levels), dtype=torch.uint8).expand(30, -1)
+        weight = dequantize(codes, levels, scale)
+        assert torch.equal(quantize_codes(weight * reciprocal(scale), midpoints(levels)), codes)
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
