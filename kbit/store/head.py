@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import IO
 
 from kbit.spec.errors import UserError
+from kbit.store.disk import cannot_write
 from kbit.store.paths import RESULTS
 
 LOCK = RESULTS / ".kbit-run.lock"
@@ -99,9 +100,13 @@ def take(lock: IO[str]) -> None:
 
 
 def write_holder(lock: IO[str], text: str) -> None:
-    lock.truncate(0)
-    lock.write(text)
-    lock.flush()
+    """UserError where the disk is full."""
+    try:
+        lock.truncate(0)
+        # Past the stream's buffer, which would be written again, and fail again, when it is closed.
+        os.write(lock.fileno(), text.encode())
+    except OSError as error:
+        raise cannot_write("lock", LOCK, error) from None
 
 
 def now() -> str:

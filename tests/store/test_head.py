@@ -1,5 +1,6 @@
 """One head per results folder: held, refused, and known to have died."""
 
+import errno
 import os
 
 import pytest
@@ -72,3 +73,14 @@ def test_a_results_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, m
     (tmp_path / "results").write_text("a file where the folder should be")
     with pytest.raises(UserError, match=r"results/\.kbit-run\.lock cannot be opened: "), hold_results():
         pytest.fail("held")
+
+
+def test_a_full_disk_is_said_in_one_line(monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(head.os, "write", full)
+    said = r"^lock results/\.kbit-run\.lock cannot be written: no space left on the disk"
+    with pytest.raises(UserError, match=said), hold_results():
+        pytest.fail("held")
+    assert not is_held()
