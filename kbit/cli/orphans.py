@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from kbit.spec.errors import choice_error
+from kbit.spec.errors import UserError, choice_error
 from kbit.upkeep.slurm import Job, Queue, read_queue
 
 CHOICES = ("wait", "cancel")
@@ -27,7 +27,10 @@ def check_choice(choice: str) -> None:
 
 
 def settle_orphans(choice: str) -> None:
-    """Return when Slurm has no job left of an earlier head of this results folder. The caller holds the folder."""
+    """Return when Slurm has no job left of an earlier head of this results folder. The caller holds the folder.
+
+    UserError if there are jobs of a snakemake that was started by hand and may be alive.
+    """
     queue = first_answer()
     if queue.silence:
         tell(f"Slurm's queue is unknown ({queue.silence}): jobs of an earlier run, if any, go on beside this one")
@@ -35,6 +38,11 @@ def settle_orphans(choice: str) -> None:
     jobs = queue.orphans
     if not jobs:
         return
+    if by_hand := sum(job.run in queue.by_hand for job in jobs):
+        raise UserError(
+            f"{by_hand} Slurm jobs belong to a snakemake that was started by hand and whose lock is there: let it "
+            "end, or, if it is dead, take its lock back with `snakemake --unlock` and run again"
+        )
     if choice == "cancel":
         tell(f"{len(jobs)} Slurm jobs of an earlier run are cancelled; the cells they finished are kept")
         cancel(jobs)

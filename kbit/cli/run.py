@@ -20,7 +20,10 @@ from kbit.spec.hardware import hardware_of_profile
 from kbit.store.head import hold_results
 from kbit.store.paths import RESULTS, report_path, study_folder
 
-EXECUTES_NOTHING = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|unlock|lint|dag|rulegraph|summary|touch|report(=.*)?)")
+EXECUTES_NOTHING = re.compile(
+    r"-[a-zA-Z]*n[a-zA-Z]*|-[SDl]|--(dry-?run|unlock|lint|touch|report(=.*)?|dag|d3dag|rulegraph|filegraph|summary|"
+    r"detailed-summary|list|list-rules|list-target-rules)"
+)
 """Arguments with which Snakemake executes no job: its output is shown as it is."""
 
 

@@ -14,7 +14,8 @@ from kbit.spec.errors import UserError
 from kbit.spec.requests import RequestsSpec
 from kbit.spec.study import Study, load_study
 from kbit.store.atomic import write_json_if_absent, write_json_if_changed
-from kbit.store.paths import locator_path, part_path, requests_path, requests_spec_path, tables_folder
+from kbit.store.disk import cannot_write
+from kbit.store.paths import RESULTS, locator_path, part_path, requests_path, requests_spec_path, tables_folder
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,17 @@ def check_runnable(plan: Plan) -> None:
 
 
 def write_inputs(plan: Plan) -> None:
-    """Write what jobs read: shard files (never changed), requests specs, where each model lies now, hub data sets."""
+    """Write what jobs read: shard files (never changed), requests specs, where each model lies now, hub data sets.
+
+    UserError if the disk does not take them.
+    """
+    try:
+        write_files(plan)
+    except OSError as error:
+        raise cannot_write("the plan's file", Path(error.filename or RESULTS), error) from None
+
+
+def write_files(plan: Plan) -> None:
     for shard in plan.shards:
         write_json_if_absent(shard.file, shard.to_json)
     for spec in plan.requests.values():

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kbit.plan.plan import plan_study
+from kbit.plan.plan import plan_study, write_inputs
 from kbit.plan.slices import CUTS, slice_name
 from kbit.spec import cell, members
+from kbit.spec.errors import UserError
 from kbit.spec.quant import CONTROL, QuantSpec
 from kbit.store.shard_file import read_shard
 
@@ -229,3 +230,12 @@ def test_slices_are_a_function_of_the_parameter_count(parameters, expected):
 
 def test_the_control_of_a_large_model_is_a_slice_of_its_own():
     assert slice_name(int(7e9), CONTROL) == "k16"
+
+
+def test_a_plan_that_the_disk_does_not_take_is_one_line(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = config.plan()
+    # In the way of a folder, which root cannot be kept from writing.
+    (tmp_path / "results").write_text("")
+    with pytest.raises(UserError, match=r"the plan's file .*results.* cannot be written: Not a directory"):
+        write_inputs(plan)

@@ -147,6 +147,15 @@ def test_a_run_waits_for_the_orphans_of_an_earlier_one(squeue, monkeypatch, caps
     assert told[1:] == ["2 of them are left", "1 of them are left"]
 
 
+@pytest.mark.parametrize("choice", orphans.CHOICES)
+def test_a_run_leaves_a_snakemake_alone_that_was_started_by_hand(squeue, choice):
+    squeue(f"echo '7|RUNNING|1:02|{OLD_RUN}|None|c'; echo '8|RUNNING|0:10|{NEW_RUN}|None|c'")
+    Path(".snakemake/locks").mkdir()
+    Path(".snakemake/locks/0.input.lock").touch()
+    with hold_results(), pytest.raises(UserError, match=r"1 Slurm jobs belong to a snakemake .* by hand"):
+        orphans.settle_orphans(choice)
+
+
 def test_a_run_cancels_them_when_told(squeue, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(orphans, "POLL_SECONDS", 0)
     squeue(f"test -e {tmp_path}/cancelled || echo '7|RUNNING|1:00|{OLD_RUN}|None|c'")
