@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from kbit.quant.codebooks import CODEBOOKS
+from kbit.quant.rotations import ROTATIONS
 from kbit.quant.scales import Scales, check_fits
 from kbit.quant.solvers import SOLVERS
 from kbit.spec.errors import UnsupportedError, UserError
+from kbit.spec.members import DEFAULT_ROTATION
 from kbit.spec.quant import QuantSpec
 
 
@@ -25,6 +27,25 @@ def quantize_weight(weight: Tensor, spec: QuantSpec, name: str) -> Tensor:
     if spec.data_type == "none" or not weight.numel():
         return weight
     largest = check_finite(weight, name)
+    if spec.rotation == DEFAULT_ROTATION:
+        return quantize_finite(weight, spec, name, largest)
+    return quantize_rotated(weight, spec, name, largest)
+
+
+def quantize_rotated(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor) -> Tensor:
+    """Rotated in fp32, quantized, rotated back and rounded once. Its scales are those of an fp32 weight."""
+    rotate = ROTATIONS[spec.rotation]
+    rotated = rotate(weight.float())
+    if not torch.isfinite(rotated).all():
+        raise UnsupportedError(f"{name}: its largest weight has magnitude {largest.item():g}; rotated, it leaves fp32")
+    quantized = quantize_finite(rotated, spec, name, rotated.abs().max())
+    result = rotate(quantized).to(weight.dtype)
+    check_result(result, largest, name)
+    return result
+
+
+def quantize_finite(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor) -> Tensor:
+    """As `quantize_weight`, without a rotation. largest: the weight's largest magnitude, a scalar."""
     scales = Scales(weight, spec, name)
     if scales.absmax_dtype is not None:
         check_fits(largest, scales.absmax_dtype, name)

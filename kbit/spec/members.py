@@ -203,6 +203,7 @@ OUTLIER_RULES = family(
 
 ROTATIONS = family(
     Member("none", 1, summary="weights as they are"),
+    Member("hadamard", 1, summary="Hadamard matrix on each run of inputs of the largest power of two in the width"),
 )
 
 DEFAULT_SCALE_FORMAT = "16-bit"

@@ -10,8 +10,9 @@ from quant_specs import every_spec, slug
 from torch import Tensor
 
 from kbit.kernels.reference import dequantize, midpoints, quantize_codes, reciprocal
-from kbit.quant import codebooks, scale_formats, solvers
+from kbit.quant import codebooks, rotations, scale_formats, solvers
 from kbit.quant.codebooks import CODEBOOKS
+from kbit.quant.rotations import ROTATIONS
 from kbit.quant.scale_formats import SCALE_FORMATS
 from kbit.quant.solvers import SOLVERS
 from kbit.spec import members
@@ -70,8 +71,9 @@ def decode_dynamic(bits: int) -> list[float]:
         (codebooks, members.DATA_TYPES, CODEBOOKS),
         (scale_formats, members.SCALE_FORMATS, SCALE_FORMATS),
         (solvers, members.SOLVERS, SOLVERS),
+        (rotations, members.ROTATIONS, ROTATIONS),
     ],
-    ids=["data types", "scale formats", "solvers"],
+    ids=["data types", "scale formats", "solvers", "rotations"],
 )
 def test_members_are_the_implementations(package, family, implemented) -> None:
     built = {name: member for name, member in family.items() if member.built and name != "none"}

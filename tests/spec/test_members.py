@@ -33,7 +33,9 @@ def test_identities_are_fixed_forever(slug: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "family", [members.DATA_TYPES, members.SCALE_FORMATS, members.SOLVERS], ids=["types", "scales", "solvers"]
+    "family",
+    [members.DATA_TYPES, members.SCALE_FORMATS, members.SOLVERS, members.ROTATIONS],
+    ids=["types", "scales", "solvers", "rotations"],
 )
 def test_every_member_is_described(family) -> None:
     assert all(member.summary and member.version >= 1 for member in family.values())

@@ -51,6 +51,7 @@ def test_every_key_is_described_with_its_default(section, table):
         ("data_types", [name for name in members.DATA_TYPES if name != "none"]),
         ("scale_formats", [name for name, member in members.SCALE_FORMATS.items() if not member.is_owned]),
         ("solvers", members.SOLVERS),
+        ("rotations", members.ROTATIONS),
     ],
 )
 def test_every_member_is_named(key, names):
