@@ -5,12 +5,12 @@
 
 The grid of config/paper.yaml over 34 models, its 33 and OPT-175B, on five tasks of four items. Each model is a copy of
 the smallest embedded one with seeded noise of 1e-3 on its weights; its cells are cut into slices as those of the real
-model of that name are, because the cut is a function of the number of parameters that the data sheet states. Centering
-and outliers cannot be evaluated yet: their specs are replaced by as many of blocks of 32, 2048 and whole rows, so cells
-and jobs are as many as the paper's. The cluster is that of tests/slurm, the place is profiles/slurm with account and
-partition set, no GPU, and memory and minutes that these small models need; a node runs one job at a time, and nodes
-beyond `--at-once` are drained. All of it happens in a clone of HEAD in a scratch folder. `--keep` names the folder and
-keeps it: a second call with it goes on, and its figures say that they are of the rest.
+model of that name are, because the cut is a function of the number of parameters that the data sheet states. In place
+of centering and outliers there are as many specs of blocks of 32, 2048 and whole rows, so cells and jobs are as many as
+the paper's. The cluster is that of tests/slurm, the place is profiles/slurm with account and partition set, no GPU, and
+memory and minutes that these small models need; a node runs one job at a time, and nodes beyond `--at-once` are
+drained. All of it happens in a clone of HEAD in a scratch folder. `--keep` names the folder and keeps it: a second call
+with it goes on, and its figures say that they are of the rest.
 
 Models of one size decide no law and no verdict, so fits take less time here than on a real study of as many rows, which
 bench/study_of_35000.py measures.

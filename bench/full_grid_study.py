@@ -45,7 +45,7 @@ def share_of(models: Sequence[dict], fraction: float) -> list[dict]:
 
 
 def grids() -> list[dict[str, object]]:
-    """The paper's grids; those that this release cannot evaluate yet become as many specs of other block sizes."""
+    """The paper's grids; centering and outliers become as many specs of other block sizes."""
     evaluated = [dict(grid) for grid in read_yaml(ROOT / "config/paper.yaml")["grids"]]
     for grid in evaluated:
         if grid.pop("centered", None):

@@ -86,6 +86,13 @@ def block_range(flat: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
     return torch.cat([part.amin(dim=1) for part in parts]), torch.cat([part.amax(dim=1) for part in parts])
 
 
+def block_mean(flat: Tensor, block_size: int) -> Tensor:
+    """Mean of each block of a contiguous vector [n], summed in double precision -> f32 [ceil(n / block_size)]."""
+    whole = flat.numel() // block_size * block_size
+    parts = [part for part in (flat[:whole].view(-1, block_size), flat[whole:].view(1, -1)) if part.numel()]
+    return torch.cat([part.mean(dim=1, dtype=torch.float64) for part in parts]).float()
+
+
 def pieces(n_weights: int, block_size: int) -> Iterator[tuple[slice, slice]]:
     """Cut n weights into (weights, blocks): some whole blocks, the short last block, or a stretch of one block."""
     if block_size > PIECE_WEIGHTS:

@@ -6,12 +6,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from kbit.kernels.blockwise import block_range
+from kbit.kernels.blockwise import block_mean, block_range
 from kbit.quant.blocks import weights_per_block
 from kbit.quant.scale_formats import SCALE_FORMATS
 from kbit.quant.scale_formats.sixteen_bit import dtype as sixteen_bit
 from kbit.spec.errors import UnsupportedError
-from kbit.spec.members import DATA_TYPES
+from kbit.spec.members import DATA_TYPES, DEFAULT_CENTERING
 from kbit.spec.quant import QuantSpec
 
 
@@ -40,7 +40,12 @@ class Scales:
     @property
     def absmax_dtype(self) -> torch.dtype | None:
         """Set where the scale is no more than the block's absmax in that dtype, so that a kernel can find it itself."""
-        return self.scale_dtype if self._scaling == "absmax" and self.largest_level == 1 else None
+        is_plain = self._scaling == "absmax" and self.largest_level == 1 and not self.is_centered
+        return self.scale_dtype if is_plain else None
+
+    @property
+    def is_centered(self) -> bool:
+        return self.spec.centered != DEFAULT_CENTERING
 
     @property
     def _scaling(self) -> str:
@@ -50,6 +55,8 @@ class Scales:
     def scale(self) -> Tensor:
         """f32 [blocks], as it is read back. UnsupportedError, naming the tensor: beyond what its format holds."""
         lowest, highest = self._ranges
+        if self.is_centered:
+            lowest, highest = lowest - self.offset, highest - self.offset
         if self._scaling == "range":
             # From the stored minimum, so that the maximum is reached from where the levels begin.
             extent = (highest - self.offset).clamp_min(0.0)
@@ -67,13 +74,33 @@ class Scales:
 
     @cached_property
     def offset(self) -> Tensor | None:
-        """f32 [blocks], the stored minimum as it is read back; None for data types without."""
-        if self._scaling != "range":
-            return None
-        lowest, _ = self._ranges
+        """f32 [blocks], the stored minimum or mean as it is read back; None where there is neither."""
+        if self._scaling == "range":
+            return self._stored(self._ranges[0], "minimum")
+        return self._stored(self._means, "mean") if self.is_centered else None
+
+    def _stored(self, values: Tensor, kind: str) -> Tensor:
+        """In 16 bits, and back."""
         dtype = sixteen_bit(self.weight.dtype)
-        check_fits(lowest, dtype, self.name, "minimum")
-        return lowest.to(dtype).float()
+        check_fits(values, dtype, self.name, kind)
+        return values.to(dtype).float()
+
+    @cached_property
+    def centered(self) -> Tensor:
+        """What levels are learned from: the weight less its stored means, f32 [out, in]; itself without centering."""
+        if not self.is_centered:
+            return self.weight
+        means = self.offset.repeat_interleave(self.block_size)[: self.weight.numel()]
+        return self.weight.float() - means.view(self.weight.shape)
+
+    @property
+    def _means(self) -> Tensor:
+        """f32 [blocks]; the tensor's for each of them where that is what is subtracted."""
+        flat = self.weight.contiguous().view(-1)
+        if self.spec.centered == "block":
+            return block_mean(flat, self.block_size)
+        n_blocks = -(-flat.numel() // self.block_size)
+        return flat.mean(dtype=torch.float64).float().expand(n_blocks)
 
     @cached_property
     def _ranges(self) -> tuple[Tensor, Tensor]:
@@ -87,11 +114,12 @@ WHAT_IS_STORED = {
     "signed": ("largest weight has magnitude", "an absmax"),
     "range": ("widest block spans", "a range"),
     "minimum": ("largest minimum of a block has magnitude", "a minimum"),
+    "mean": ("largest mean has magnitude", "a mean"),
 }
 
 
 def check_fits(values: Tensor, dtype: torch.dtype, name: str, kind: str = "absmax") -> None:
-    """UnsupportedError, naming the tensor: an absmax, minimum or range that the dtype it is stored in cannot hold."""
+    """UnsupportedError, naming the tensor: what the dtype that it is stored in cannot hold."""
     largest = values.abs().amax()
     if torch.isinf(largest.to(dtype)):
         what, stored = WHAT_IS_STORED[kind]

@@ -12,7 +12,7 @@ from kbit.spec.errors import UserError
 from kbit.spec.quant import QuantSpec
 
 PLAIN_BITS = 16
-"""Bits of a parameter that is not quantized, of a level of a stored codebook, and of a block's mean or minimum."""
+"""Bits of a parameter that is not quantized, of a level of a stored codebook, and of a mean or minimum."""
 SECOND_SCALE_BITS = 32
 """Bits of the scale that the scales of a superblock share."""
 
@@ -88,7 +88,8 @@ def count_extra_bits(spec: QuantSpec, out: int, inputs: int) -> int:
     bits = blocks * (scale_format.scale_bits + offset_bits(spec)) + count_table_bits(spec, out)
     if scale_format.superblock:
         bits += -(-blocks // scale_format.superblock) * SECOND_SCALE_BITS
-    return bits + (scale_format.tensor_bits if blocks else 0)
+    once = scale_format.tensor_bits + (PLAIN_BITS if spec.centered == "tensor" else 0)
+    return bits + (once if blocks else 0)
 
 
 def count_table_bits(spec: QuantSpec, out: int) -> int:

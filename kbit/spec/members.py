@@ -193,8 +193,8 @@ SOLVERS = family(
 
 CENTERINGS = family(
     Member("none", 1, summary="weights as they are"),
-    Member("tensor", 1, built=False, summary="the tensor's mean is subtracted before and added after"),
-    Member("block", 1, built=False, summary="the block's mean is subtracted before and added after"),
+    Member("tensor", 1, summary="the tensor's mean is subtracted before and added after"),
+    Member("block", 1, summary="the block's mean is subtracted before and added after"),
 )
 
 OUTLIER_RULES = family(

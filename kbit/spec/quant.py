@@ -71,6 +71,7 @@ class QuantSpec(BaseModel):
         self._check_block_size()
         self._check_scale_format()
         self._check_outlier_fraction()
+        self._check_centered()
         return self
 
     def _check_bits(self) -> None:
@@ -119,6 +120,13 @@ class QuantSpec(BaseModel):
         if not 0 <= self.outlier_fraction <= LARGEST_OUTLIER_FRACTION:
             raise ValueError(
                 f"outlier_fraction {self.outlier_fraction:g} is not legal: accepted is 0 to {LARGEST_OUTLIER_FRACTION}"
+            )
+
+    def _check_centered(self) -> None:
+        if self.centered != members.DEFAULT_CENTERING and members.DATA_TYPES[self.data_type].scaling == "range":
+            raise ValueError(
+                f"centered {self.centered!r} is not legal for data_type {self.data_type!r}, which subtracts a minimum: "
+                f"accepted is {members.DEFAULT_CENTERING}"
             )
 
     @property

@@ -160,8 +160,8 @@ def test_names_a_tensor_whose_absmax_overflows() -> None:
 
 
 def test_refuses_what_it_cannot_do() -> None:
-    with pytest.raises(UserError, match="centered=block"):
-        quantize_weight(torch.zeros(2, 2), spec("int", 4, centered="block"), "w")
+    with pytest.raises(UserError, match="outlier_rule=proxy"):
+        quantize_weight(torch.zeros(2, 2), spec("int", 4, outlier_fraction=0.02), "w")
 
 
 @pytest.mark.parametrize("shape", [(0, 8), (8, 0)])

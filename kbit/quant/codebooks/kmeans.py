@@ -28,7 +28,7 @@ def codebook(spec: QuantSpec, weight: Tensor) -> Tensor:
     """
     by_row, n = DATA_TYPES[spec.data_type].table == "row", 2**spec.bits
     scales = Scales(weight, spec, spec.data_type)
-    flat, scale = weight.cpu().reshape(-1), scales.scale.cpu()
+    flat, scale = scales.centered.cpu().reshape(-1), scales.scale.cpu()
     width = weight.shape[-1] if by_row else weight.numel()
     step = min(max(PIECE_WEIGHTS // width, 1), ROWS) * width
     tables = [

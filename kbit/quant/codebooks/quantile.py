@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from kbit.quant.order_statistics import order_statistics
+from kbit.quant.scales import Scales
 from kbit.spec.quant import QuantSpec
 
 
@@ -19,6 +20,7 @@ def codebook(spec: QuantSpec, weight: Tensor) -> Tensor:
         return weight.new_zeros(1, dtype=torch.float32)
     # ceil((2i + 1) N / (2n)) in whole numbers, as a position counted from 0.
     ranks = [-((2 * i + 1) * weight.numel() // (-2 * n)) - 1 for i in range(n)]
+    weight = Scales(weight, spec, spec.data_type).centered
     quantiles = order_statistics(weight, torch.tensor(ranks, device=weight.device))
     levels = torch.cat([quantiles, quantiles.new_zeros(1)]) + 0.0  # -0 and 0 are one level
     largest = levels.abs().amax()

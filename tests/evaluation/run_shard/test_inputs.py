@@ -10,9 +10,9 @@ from kbit.spec.quant import CONTROL, QuantSpec
 
 
 def test_unbuilt_options_are_refused_before_anything_is_evaluated(job):
-    centered = QuantSpec(data_type="int", bits=4, block_size=64, centered="block")
-    job.write_shard(job.shard_json((CONTROL, centered)))
-    with pytest.raises(UserError, match="centered=block can be planned but not yet evaluated"):
+    unbuilt = QuantSpec(data_type="int", bits=4, block_size=64, outlier_fraction=0.02)
+    job.write_shard(job.shard_json((CONTROL, unbuilt)))
+    with pytest.raises(UserError, match="outlier_rule=proxy can be planned but not yet evaluated"):
         job.run()
     assert job.workers == []
 
