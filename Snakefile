@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kbit.spec.errors import UserError
 from kbit.spec.hardware import hardware_of
-from kbit.store.paths import fits_path, report_path, tables_folder
+from kbit.store.paths import claims_path, fits_path, report_path, tables_folder
 
 IS_JOB = workflow.remote_exec
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from kbit.plan.plan import Plan, plan_study
 from kbit.store.atomic import write_bytes
-from kbit.store.paths import fits_path, report_path, tables_folder
+from kbit.store.paths import claims_path, fits_path, report_path, tables_folder
 
 
 def plan_frame(plan: Plan) -> pl.DataFrame:
@@ -54,7 +54,8 @@ def fit_study_tables(study: Path) -> None:
 
     plan = plan_study(study)
     parts = [shard.part for shard in plan.shards]
-    fit_study(tables_folder(plan.study.name), parts, fits_path(plan.study.name), tell_progress)
+    name = plan.study.name
+    fit_study(tables_folder(name), parts, fits_path(name), tell_progress, claims_path(name))
 
 
 def tell_progress(line: str) -> None:

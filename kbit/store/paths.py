@@ -66,5 +66,10 @@ def fits_path(study: str) -> Path:
     return study_folder(study) / "fits.parquet"
 
 
+def claims_path(study: str) -> Path:
+    """What became of the paper's claims in a study."""
+    return study_folder(study) / "claims.parquet"
+
+
 def report_path(study: str) -> Path:
     return Path("reports") / study / "index.html"

@@ -1,7 +1,8 @@
-"""Fits the scaling laws.
+"""Fits the scaling laws and tests the paper's claims.
 
-in    results/studies/{study}/tables/       the tables, and the samples column of the parts
-out   results/studies/{study}/fits.parquet  verdicts, laws and linear models with their intervals
+in    results/studies/{study}/tables/         the tables, and the samples column of the parts
+out   results/studies/{study}/fits.parquet    verdicts, laws and linear models with their intervals
+      results/studies/{study}/claims.parquet  which claims the study supports, refutes or cannot decide
 """
 
 
@@ -10,6 +11,7 @@ rule fit:
         rules.tables.output,
     output:
         report(str(fits_path(STUDY)), caption="../report/fits.rst", category="Tables"),
+        str(claims_path(STUDY)),
     log:
         f"results/logs/fit/{STUDY}.log",
     benchmark:
