@@ -9,18 +9,20 @@ from kbit.quant.codebooks import CODEBOOKS
 from kbit.quant.rotations import ROTATIONS
 from kbit.quant.scales import Scales, check_fits
 from kbit.quant.solvers import SOLVERS
+from kbit.quant.statistics import NO_STATISTICS, Statistics
 from kbit.spec.errors import UnsupportedError, UserError
 from kbit.spec.members import DEFAULT_ROTATION
 from kbit.spec.quant import QuantSpec
 
 
 @torch.no_grad()
-def quantize_weight(weight: Tensor, spec: QuantSpec, name: str) -> Tensor:
+def quantize_weight(weight: Tensor, spec: QuantSpec, name: str, statistics: Statistics = NO_STATISTICS) -> Tensor:
     """Quantize and dequantize: the weight as a model with `spec` computes with it.
 
     weight [out, in] fp32, fp16 or bf16 -> a new contiguous tensor of its shape and dtype; the weight itself for the
-    16-bit control. UserError, naming the tensor `name`: a NaN or infinite weight, an option that this release cannot
-    evaluate. UnsupportedError, naming it too: an absmax that its format cannot hold, a result that the dtype cannot.
+    16-bit control. statistics: what `spec.needed_statistics` names. UserError, naming the tensor `name`: a NaN or
+    infinite weight, an option that this release cannot evaluate. UnsupportedError, naming it too: an absmax that its
+    format cannot hold, a result that the dtype cannot.
     """
     if spec.unbuilt:
         raise UserError(f"{name}: this release cannot evaluate {', '.join(spec.unbuilt)} (spec {spec.slug})")
@@ -28,23 +30,23 @@ def quantize_weight(weight: Tensor, spec: QuantSpec, name: str) -> Tensor:
         return weight
     largest = check_finite(weight, name)
     if spec.rotation == DEFAULT_ROTATION:
-        return quantize_finite(weight, spec, name, largest)
-    return quantize_rotated(weight, spec, name, largest)
+        return quantize_finite(weight, spec, name, largest, statistics)
+    return quantize_rotated(weight, spec, name, largest, statistics)
 
 
-def quantize_rotated(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor) -> Tensor:
+def quantize_rotated(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor, statistics: Statistics) -> Tensor:
     """Rotated in fp32, quantized, rotated back and rounded once. Its scales are those of an fp32 weight."""
     rotate = ROTATIONS[spec.rotation]
     rotated = rotate(weight.float())
     if not torch.isfinite(rotated).all():
         raise UnsupportedError(f"{name}: its largest weight has magnitude {largest.item():g}; rotated, it leaves fp32")
-    quantized = quantize_finite(rotated, spec, name, rotated.abs().max())
+    quantized = quantize_finite(rotated, spec, name, rotated.abs().max(), statistics)
     result = rotate(quantized).to(weight.dtype)
     check_result(result, largest, name)
     return result
 
 
-def quantize_finite(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor) -> Tensor:
+def quantize_finite(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor, statistics: Statistics) -> Tensor:
     """As `quantize_weight`, without a rotation. largest: the weight's largest magnitude, a scalar."""
     scales = Scales(weight, spec, name)
     if scales.absmax_dtype is not None:
@@ -53,7 +55,7 @@ def quantize_finite(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor)
     scales = replace(scales, largest_level=largest_level(spec, codebook))
     # A scale is rounded up to the double at most. Asked before the solver, for which a GPU need not wait then.
     may_overflow = bool(largest > torch.finfo(weight.dtype).max / 2)
-    result = SOLVERS[spec.solver](weight, codebook, scales)
+    result = SOLVERS[spec.solver](weight, codebook, scales, statistics)
     if may_overflow:
         check_result(result, largest, name)
     return result

@@ -192,6 +192,11 @@ class QuantSpec(BaseModel):
         """What this release plans but cannot evaluate, as field=value; empty for most specs."""
         return [f"{field}={member.name}" for field, member in self.used_members.items() if not member.built]
 
+    @property
+    def needed_statistics(self) -> frozenset[str]:
+        """What quantizing takes beside the weight: fields of `kbit.quant.statistics.Statistics`."""
+        return frozenset(member.statistics for member in self.used_members.values()) - {""}
+
     def identity(self) -> dict[str, object]:
         """What enters the cell's digest: fields that differ from their default, and the versions of the members used.
 
