@@ -22,7 +22,7 @@ from kbit.spec.cell import Cell
 from kbit.spec.footprint import bits_per_param
 from kbit.spec.quant import QuantSpec
 from kbit.spec.requests import REQUESTS_HEADER, RequestsSpec, requests_digest
-from kbit.spec.rows import COLUMNS
+from kbit.spec.rows import COLUMNS, PUBLISHED
 from kbit.store.parts import write_part
 
 CHOICES = {"lambada_openai": 1, "winogrande": 2, "hellaswag": 4, "piqa": 2, "c4": 1}
@@ -155,7 +155,9 @@ def metrics(values: dict[str, float], stderr: float, n: int) -> list[dict[str, o
 
 def shard_rows(shard: Shard) -> Iterator[dict[str, object]]:
     """The rows of a shard; the specs of a model stand together in the plan."""
-    empty = {column.name: None if column.null != "never" else FILLERS[column.type] for column in COLUMNS}
+    empty = {
+        column.name: None if column.null not in ("never", PUBLISHED) else FILLERS[column.type] for column in COLUMNS
+    }
     for spec, cells in groupby(shard.cells, key=lambda cell: cell.spec):
         about = {**empty, **describe_spec(shard, spec)}
         for cell in cells:

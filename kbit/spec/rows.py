@@ -2,11 +2,14 @@
 
 `docs/rows.md` is generated from here. No row names a study, a model's display name or a path: those
 belong to a study and are joined when its tables are built.
+
+A row is measured by this software, or published: taken from a table of others (docs/importing-results.md), which does
+not say how it was computed in the words of the columns here. Columns with null=PUBLISHED are null there and only there.
 """
 
 from dataclasses import dataclass
 
-ROW_VERSION = 3
+ROW_VERSION = 4
 """Raised when a column is added or changes. Readers fill columns that older parts lack with null."""
 
 STATUSES = ("ok", "collapsed", "unsupported", "crashed", "failed")
@@ -29,15 +32,26 @@ class Column:
 
 
 UNSCORED = "the cell has no scores (status unsupported, crashed or failed)"
+SOURCE_PUBLISHED = "published"
+"""What the column source says of a published row."""
+PUBLISHED = "the row is published"
 OLDER = "written before row version 2"
 OLDER_OR = "written before row version 3, or"
 UNQUANTIZED = "the model was not quantized (status unsupported, crashed, or failed in quantizing)"
+UNSTATED = "the publication does not say"
 
 COLUMNS: tuple[Column, ...] = (
     Column("cell_id", "string", "Identity of the cell: digest of all that can change its score."),
-    Column("model_id", "string", "Identity of the weights: hub id @ revision, or digest of local files."),
+    Column("source", "string", "published: taken from a table of others.", null="measured by kbit"),
+    Column("publication", "string", "Name of that table's description.", null="measured by kbit"),
+    Column(
+        "model_id",
+        "string",
+        "Identity of the weights: hub id @ revision, or digest of local files; of a published row what its table calls "
+        "the model.",
+    ),
     Column("spec", "string", "Slug of the quantization spec."),
-    Column("data_type", "string", "Codebook family; none is the 16-bit control."),
+    Column("data_type", "string", "Codebook family, or a publication's word for it; none is the 16-bit control."),
     Column("bits", "int32", "Width k of a code.", unit="bits"),
     Column("exponent_bits", "int32", "Exponent bits E of a float.", unit="bits", null="the data type has none"),
     Column(
@@ -59,8 +73,8 @@ COLUMNS: tuple[Column, ...] = (
         "Digest of the task's definition, data and item limit, and of divergence if asked for.",
     ),
     Column("item_limit", "int32", "Items scored at most.", null="all items are scored"),
-    Column("requests", "string", "Digest of the requests file that holds items and their order."),
-    Column("dtype", "string", "Compute dtype."),
+    Column("requests", "string", "Digest of the requests file that holds items and their order.", null=PUBLISHED),
+    Column("dtype", "string", "Compute dtype.", null=PUBLISHED),
     Column("status", "string", "ok, collapsed (non-finite logits: a result), unsupported, crashed, failed."),
     Column("error", "string", "What went wrong.", null="status is ok"),
     Column(
@@ -76,14 +90,14 @@ COLUMNS: tuple[Column, ...] = (
         "list<float32>",
         "Log-likelihood of every request, in the order of the requests file.",
         unit="nats",
-        null=UNSCORED,
+        null=f"{UNSCORED}, or {PUBLISHED}",
     ),
     Column(
         "greedy",
         "list<bool>",
         "Whether every token scored of a request is the most likely one, in the order of samples; false where the "
         "log-likelihood is not finite.",
-        null=f"{UNSCORED}, or whole texts are scored (perplexity)",
+        null=f"{UNSCORED}, whole texts are scored (perplexity), or {PUBLISHED}",
     ),
     Column(
         "bits_per_param",
@@ -97,22 +111,28 @@ COLUMNS: tuple[Column, ...] = (
         "int64",
         "Bits of the quantized linears: codes, scales, minimums, codebooks.",
         unit="bits",
-        null=UNQUANTIZED,
+        null=f"{UNQUANTIZED}, or {UNSTATED}",
     ),
-    Column("total_bits", "int64", "Bits of everything stored, tied tensors once.", unit="bits", null=UNQUANTIZED),
-    Column("quantized_parameters", "int64", "Weights of the quantized linears.", null=UNQUANTIZED),
+    Column(
+        "total_bits",
+        "int64",
+        "Bits of everything stored, tied tensors once.",
+        unit="bits",
+        null=f"{UNQUANTIZED}, or {UNSTATED}",
+    ),
+    Column("quantized_parameters", "int64", "Weights of the quantized linears.", null=f"{UNQUANTIZED}, or {UNSTATED}"),
     Column("parameters", "int64", "All parameters, tied tensors once.", null=UNQUANTIZED),
-    Column("n_items", "int32", "Items scored.", null=UNSCORED),
+    Column("n_items", "int32", "Items scored.", null=f"{UNSCORED}, or {UNSTATED}"),
     Column(
         "n_tokens",
         "int64",
         "Tokens that went through the model: shared prefixes once, padding left out.",
         unit="tokens",
-        null=UNSCORED,
+        null=f"{UNSCORED}, or {PUBLISHED}",
     ),
-    Column("evaluation_version", "int32", "Version of the evaluation; part of the identity."),
-    Column("member_versions", "string", "Versions of the quantization members used, JSON."),
-    Column("token_budget", "int32", "Tokens of one scoring batch.", unit="tokens"),
+    Column("evaluation_version", "int32", "Version of the evaluation; part of the identity.", null=PUBLISHED),
+    Column("member_versions", "string", "Versions of the quantization members used, JSON.", null=PUBLISHED),
+    Column("token_budget", "int32", "Tokens of one scoring batch.", unit="tokens", null=PUBLISHED),
     Column(
         "prefix_sharing",
         "bool",
@@ -122,8 +142,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("architecture", "string", "model_type of the model's config.", null=OLDER),
     Column("trust_remote_code", "bool", "Whether code that comes with the model was allowed to run.", null=OLDER),
-    Column("threads", "int32", "CPU threads of the job."),
-    Column("device", "string", "cpu, or the GPU's name."),
+    Column("threads", "int32", "CPU threads of the job.", null=PUBLISHED),
+    Column("device", "string", "cpu, or the GPU's name.", null=PUBLISHED),
     Column("gpus", "int32", "GPUs that held the model; 0 on a CPU.", null=OLDER),
     Column(
         "placement",
@@ -140,7 +160,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("driver_version", "string", "Version of the NVIDIA driver.", null=f"{OLDER_OR} on a CPU"),
     Column("cuda_version", "string", "CUDA that torch was built for.", null=f"{OLDER_OR} on a CPU"),
-    Column("seconds", "float64", "Wall time of scoring this cell.", unit="s", null=UNSCORED),
+    Column("seconds", "float64", "Wall time of scoring this cell.", unit="s", null=f"{UNSCORED}, or {PUBLISHED}"),
     Column(
         "quantize_seconds",
         "float64",
@@ -155,17 +175,17 @@ COLUMNS: tuple[Column, ...] = (
         unit="bytes",
         null="status is crashed",
     ),
-    Column("started_at", "string", "UTC time at which the cell was started, ISO 8601."),
-    Column("host", "string", "Name of the machine."),
+    Column("started_at", "string", "UTC time at which the cell was started, ISO 8601.", null=PUBLISHED),
+    Column("host", "string", "Name of the machine.", null=PUBLISHED),
     Column(
         "slurm_job_id", "string", "Slurm's id of the job that evaluated the cell.", null=f"{OLDER_OR} not a Slurm job"
     ),
     Column("node", "string", "Slurm's name of its node.", null=f"{OLDER_OR} not a Slurm job"),
     Column("git_commit", "string", "Commit of the checkout, with + if it was changed.", null="not run from a checkout"),
     Column("kbit_version", "string", "Version of this software."),
-    Column("torch_version", "string", "Version of torch."),
-    Column("transformers_version", "string", "Version of transformers."),
-    Column("lm_eval_version", "string", "Version of lm-eval."),
+    Column("torch_version", "string", "Version of torch.", null=PUBLISHED),
+    Column("transformers_version", "string", "Version of transformers.", null=PUBLISHED),
+    Column("lm_eval_version", "string", "Version of lm-eval.", null=PUBLISHED),
     Column(
         "package_versions",
         "string",

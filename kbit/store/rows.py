@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kbit.spec.errors import UserError
-from kbit.spec.rows import COLUMNS, ROW_VERSION, STATUSES
+from kbit.spec.rows import COLUMNS, PUBLISHED, ROW_VERSION, SOURCE_PUBLISHED, STATUSES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,9 +58,10 @@ def check_row(row: Mapping[str, object]) -> None:
     """ValueError unless every value is of its column's type, and null only in a column that may be."""
     if unknown := set(row) - COLUMN_NAMES:
         raise ValueError(f"a row has no columns {', '.join(sorted(unknown))}")
+    is_published = row.get("source") == SOURCE_PUBLISHED
     for column in COLUMNS:
         value = row.get(column.name)
-        if value is None and column.null == "never":
+        if value is None and (column.null == "never" or (column.null == PUBLISHED and not is_published)):
             raise ValueError(f"column {column.name} of a row must not be null")
         if value is not None and not has_type(value, column.type):
             raise ValueError(f"column {column.name} of a row takes {column.type}, not {value!r}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from kbit.spec.rows import COLUMNS, STATUSES
+from kbit.spec.rows import COLUMNS, PUBLISHED, STATUSES
 
 SCALARS = {
     "string": st.text(max_size=12),
@@ -36,7 +36,7 @@ SCALARS = {
 
 def any_row(cell_id: str) -> st.SearchStrategy[dict]:
     columns = {
-        column.name: SCALARS[column.type] if column.null == "never" else st.none() | SCALARS[column.type]
+        column.name: SCALARS[column.type] if column.null in ("never", PUBLISHED) else st.none() | SCALARS[column.type]
         for column in COLUMNS
     }
     return st.fixed_dictionaries({**columns, "cell_id": st.just(cell_id), "status": st.sampled_from(STATUSES)})

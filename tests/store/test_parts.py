@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from kbit.spec.errors import UserError
 from kbit.spec.rows import COLUMNS, ROW_VERSION
 from kbit.store.parts import VERSION_KEY, DamagedPartError, part_rows, read_part, read_parts, write_part
+from kbit.store.rows import check_row
 from kbit.store.schema import SCHEMA, polars_schema
 
 CELLS = [f"{number:032x}" for number in range(8)]
@@ -164,3 +165,10 @@ def test_a_missing_part_is_not_called_damaged(tmp_path):
 def test_arrow_schema_follows_the_documented_columns():
     assert SCHEMA.names == [column.name for column in COLUMNS]
     assert [field.nullable for field in SCHEMA] == [column.null != "never" for column in COLUMNS]
+
+
+def test_only_a_published_row_may_lack_how_it_was_computed(make_row):
+    row = make_row(CELLS[0], source=None, dtype=None, device=None)
+    with pytest.raises(ValueError, match="column dtype of a row must not be null"):
+        check_row(row)
+    check_row({**row, "source": "published"})
