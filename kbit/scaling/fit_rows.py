@@ -32,6 +32,7 @@ SCHEMA = pl.Schema(
         "level": pl.Float64,
         "n": pl.Int32,
         "method": pl.String,
+        "settings": pl.String,
         "status": pl.String,
         "note": pl.String,
     }
@@ -74,6 +75,8 @@ class FitRow:
     high: float | None = None
     status: str = "ok"
     note: str = ""
+    settings: str = ""
+    """What the analyst chose and another might not: which points were left out, the Huber loss's delta, the starts."""
     bits: int | None = None
     """The k the quantity is of, where the subject does not say."""
 
@@ -90,9 +93,9 @@ SUBJECT_COLUMNS = tuple(field.name for field in fields(Subject) if field.name !=
 OWN_COLUMNS = tuple(field.name for field in fields(FitRow) if field.name not in ("subject", "bits"))
 
 
-def undetermined(subject: Subject, quantity: str, n: int, method: str, note: str) -> FitRow:
+def undetermined(subject: Subject, quantity: str, n: int, method: str, note: str, settings: str = "") -> FitRow:
     """The row of a quantity that the data cannot give."""
-    return FitRow(subject, quantity, n, method, status="undetermined", note=note)
+    return FitRow(subject, quantity, n, method, status="undetermined", note=note, settings=settings)
 
 
 def fit_frame(rows: Iterable[FitRow]) -> pl.DataFrame:

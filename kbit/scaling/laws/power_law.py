@@ -11,118 +11,67 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from kbit.scaling.curves import Array
 from kbit.scaling.evidence import Evidence, FamilyPoints
+from kbit.scaling.exclusions import EXCLUSIONS
 from kbit.scaling.fit_rows import FitRow, Subject, undetermined
-from kbit.scaling.huber import minimize_huber
-from kbit.scaling.jackknife import jackknife_interval
+from kbit.scaling.fitter import Points, Problem, Solution, solve_problems
+from kbit.scaling.law_rows import METHOD, SPARE_SIZES, Parameter, law_rows
 from kbit.scaling.metrics import BIT_ACCOUNTINGS, LOSS
 
 NAME = "power_law"
-METHOD = "Huber on log residuals from five exponents about the best of 60; delete-one-model jackknife, t interval"
 N_PARAMETERS = 3
-MIN_SIZES = N_PARAMETERS + 2
-HUBER_DELTA = 1e-3
-"""Log residuals above 0.1 % count linearly (Hoffmann et al. 2022)."""
+MIN_SIZES = N_PARAMETERS + SPARE_SIZES
 ALPHAS = np.geomspace(0.01, 3.0, 60)
 """Exponents at which the fit may start; the bounds of alpha are its ends."""
-OFFSETS = np.array([-12, -6, 0, 6, 12])
+OFFSETS = np.array([0, -12, -6, 6, 12])
 """A fit starts at the best exponent of the grid and so many to its left and right: the Huber loss has local minima."""
 MAX_LOG = 60.0
 """Bound of |log A| about the mean size: keeps exp() finite, far outside any data."""
 
 
 @dataclass(frozen=True)
-class PowerLaws:
-    """Many laws: loss = floor + exp(log_scale) * (bits / centre)^-alpha. Every field has one value for each law."""
+class PowerForm:
+    """E + exp(log A' - alpha x), theta = (E, log A', alpha), one input: x = log(size / mean size)."""
 
-    floor: Array
-    log_scale: Array
-    alpha: Array
-    centre: Array
-    """Geometric mean of the bits: there scale and exponent are least correlated."""
-    converged: NDArray[np.bool_]
+    n_parameters: int = N_PARAMETERS
 
-    @property
-    def parameters(self) -> Array:
-        """f64 [laws, (E, log A, alpha)] with bits in bits, not in centres."""
-        return np.stack([self.floor, self.log_scale + self.alpha * np.log(self.centre), self.alpha], axis=1)
+    def predict(self, theta: Array, inputs: Array) -> tuple[Array, Array]:
+        x = inputs[:, :, 0]
+        power = np.exp(theta[:, 1:2] - theta[:, 2:3] * x)
+        return theta[:, 0:1] + power, np.stack([np.ones_like(power), power, -x * power], axis=2)
 
-    def predict(self, bits: Array) -> Array:
-        """f64 [laws, points], from [laws, points] or [points]."""
-        x = np.log(bits / self.centre[:, None])
-        return self.floor[:, None] + np.exp(self.log_scale[:, None] - self.alpha[:, None] * x)
+    def bounds(self, points: Points) -> tuple[Array, Array]:
+        n = len(points.value)
+        low = np.broadcast_to([0.0, -MAX_LOG, ALPHAS[0]], (n, N_PARAMETERS))
+        return low, np.stack([points.least, np.full(n, MAX_LOG), np.full(n, ALPHAS[-1])], axis=1)
 
-
-@dataclass(frozen=True)
-class Points:
-    """What laws are fitted to, one row a law."""
-
-    x: Array
-    """f64 [laws, points]: log of bits over centre."""
-    loss: Array
-    kept: Array
-    """f64 [laws, points]: 1 for the points of the law, 0 for those it must not see."""
-
-    def take(self, laws: NDArray[np.intp]) -> "Points":
-        return Points(self.x[laws], self.loss[laws], self.kept[laws])
-
-    @property
-    def least(self) -> Array:
-        """f64 [laws]: the smallest loss."""
-        return np.where(self.kept > 0, self.loss, np.inf).min(axis=1)
-
-    def residuals(self, theta: Array, laws: NDArray[np.intp]) -> tuple[Array, Array]:
-        """Log residuals [laws, points] and derivatives [laws, points, 3] at theta = (E, log scale, alpha)."""
-        x, loss, kept = self.x[laws], self.loss[laws], self.kept[laws]
-        with np.errstate(over="ignore", invalid="ignore"):  # a step too far is infinite, and not taken
-            power = np.exp(theta[:, 1:2] - theta[:, 2:3] * x)
-            predicted = theta[:, 0:1] + power
-            share = power / predicted
-            derivatives = np.stack([1 / predicted, share, -x * share], axis=2) * kept[:, :, None]
-            return kept * (np.log(predicted) - np.log(loss)), derivatives
+    def starts(self, points: Points) -> Array:
+        """The best alpha of relative least squares and some around it, with the E and A it gives."""
+        x = points.inputs[:, :, 0]
+        floor, scale, cost = floors_and_scales(np.exp(-ALPHAS[:, None] * x[:, None, :]), points)
+        chosen = np.clip(cost.argmin(axis=1)[:, None] + OFFSETS, 0, len(ALPHAS) - 1)
+        fit = np.arange(len(chosen))[:, None]
+        inside = np.clip(ALPHAS, ALPHAS[0] * 1.01, ALPHAS[-1] * 0.99)
+        return np.stack([floor[fit, chosen], np.log(scale[fit, chosen]), inside[chosen]], axis=2)
 
 
-def fit_laws(bits: Array, loss: Array, kept: NDArray[np.bool_]) -> PowerLaws:
-    """The best of several fits of every law to its points.
+def floors_and_scales(power: Array, points: Points) -> tuple[Array, Array, Array]:
+    """The best E and A for given powers f64 [fits, candidates, points], all f64 [fits, candidates], and the misfits.
 
-    bits, loss f64 [laws, points], positive; kept bool [laws, points]: which of them are the law's.
+    Relative least squares in closed form: 1 = E * (1/y) + A * (power/y).
     """
-    weights = kept.astype(float)
-    log_bits = np.log(bits)
-    log_centre = (weights * log_bits).sum(axis=1) / weights.sum(axis=1)
-    points = Points(log_bits - log_centre[:, None], loss, weights)
-    start = starting_points(points).reshape(-1, N_PARAMETERS)
-    tried = points.take(np.repeat(np.arange(len(bits)), len(OFFSETS)))
-    low = np.broadcast_to([0.0, -MAX_LOG, ALPHAS[0]], start.shape)
-    high = np.stack([tried.least, np.full(len(start), MAX_LOG), np.full(len(start), ALPHAS[-1])], axis=1)
-    found = minimize_huber(tried.residuals, start, low, high, HUBER_DELTA)
-    best = found.cost.reshape(-1, len(OFFSETS)).argmin(axis=1) + np.arange(len(bits)) * len(OFFSETS)
-    floor, log_scale, alpha = found.theta[best].T
-    return PowerLaws(floor, log_scale, alpha, np.exp(log_centre), found.converged[best])
-
-
-def starting_points(points: Points) -> Array:
-    """f64 [laws, starts, 3]: the best alpha of relative least squares and some around it, with the E and A it gives.
-
-    loss / y = E * (1/y) + A * (p/y), p = exp(-alpha x), all alphas at once, E and A in closed form.
-    """
-    ones = (points.kept / points.loss)[:, None, :]
-    power = np.exp(-ALPHAS[:, None] * points.x[:, None, :]) * ones
-    aa, ab, bb = (ones * ones).sum(2), (ones * power).sum(2), (power * power).sum(2)
-    a, b = ones.sum(2), power.sum(2)
+    ones = (points.kept / points.value)[:, None, :]
+    scaled = power * ones
+    aa, ab, bb = (ones * ones).sum(2), (ones * scaled).sum(2), (scaled * scaled).sum(2)
+    a, b = ones.sum(2), scaled.sum(2)
     least = points.least[:, None]
     determinant = np.maximum(aa * bb - ab**2, 1e-300)
     floor = np.clip((a * bb - b * ab) / determinant, 1e-3 * least, 0.999 * least)
     scale = np.maximum((b - floor * ab) / bb, 1e-9)
-    misfit = floor[:, :, None] * ones + scale[:, :, None] * power - points.kept[:, None, :]
-    cost = (misfit**2).sum(2)
-    chosen = np.clip(cost.argmin(axis=1)[:, None] + OFFSETS, 0, len(ALPHAS) - 1)
-    law = np.arange(len(chosen))[:, None]
-    inside = np.clip(ALPHAS, ALPHAS[0] * 1.01, ALPHAS[-1] * 0.99)
-    return np.stack([floor[law, chosen], np.log(scale[law, chosen]), inside[chosen]], axis=2)
+    misfit = floor[:, :, None] * ones + scale[:, :, None] * scaled - points.kept[:, None, :]
+    return floor, scale, (misfit**2).sum(2)
 
 
 def fit_power_laws(evidence: Evidence) -> Iterator[FitRow]:
@@ -130,26 +79,28 @@ def fit_power_laws(evidence: Evidence) -> Iterator[FitRow]:
     if LOSS not in evidence.metrics:
         return
     for family in evidence.families(LOSS):
-        points = family.points.with_columns(pl.Series("loss", family.observed)).filter(pl.col("loss").is_finite())
-        groups = points.sort("bits", "spec", "parameters").partition_by("spec", maintain_order=True)
+        groups = family.points.sort("bits", "spec", "parameters").partition_by("spec", maintain_order=True)
         for bit_accounting in BIT_ACCOUNTINGS:
             yield from fit_family(family, groups, bit_accounting)
 
 
 def fit_family(family: FamilyPoints, groups: list[pl.DataFrame], bit_accounting: str) -> Iterator[FitRow]:
-    """Rows E, A, alpha, converged and rms_log_residual of every spec, or one `undetermined` row."""
-    determined: dict[int, list[tuple[Subject, Array, Array]]] = {}
+    """Rows E, A, alpha and the state of the fit of every spec, or one `undetermined` row."""
+    determined: list[tuple[Subject, Array, Array, str]] = []
     for group in groups:
         subject = describe_spec(family, group.row(0, named=True), bit_accounting)
-        bits, loss = group[bit_accounting].to_numpy().astype(float), group["loss"].to_numpy()
+        kept = group.filter(EXCLUSIONS.rule(LOSS))
+        bits, loss = kept[bit_accounting].to_numpy().astype(float), kept[LOSS.name].to_numpy()
+        settings = EXCLUSIONS.describe(LOSS, group.height - kept.height)
         sizes = len(np.unique(bits))
         if sizes < MIN_SIZES:
             note = f"needs {MIN_SIZES} sizes for {N_PARAMETERS} parameters, has {sizes}"
-            yield undetermined(subject, "alpha", len(bits), METHOD, note)
+            yield undetermined(subject, "alpha", len(bits), METHOD, note, settings)
         else:
-            determined.setdefault(len(bits), []).append((subject, bits, loss))
-    for problems in determined.values():
-        yield from describe_fits(problems)
+            determined.append((subject, bits, loss, settings))
+    solutions = solve_problems(PowerForm(), [power_problem(bits, loss) for _, bits, loss, _ in determined])
+    for (subject, bits, _, settings), solution in zip(determined, solutions, strict=True):
+        yield from law_rows(subject, solution, power_parameters(solution, bits), settings)
 
 
 def describe_spec(family: FamilyPoints, point: dict[str, object], bit_accounting: str) -> Subject:
@@ -160,32 +111,14 @@ def describe_spec(family: FamilyPoints, point: dict[str, object], bit_accounting
     )  # fmt: skip
 
 
-def describe_fits(problems: list[tuple[Subject, Array, Array]]) -> Iterator[FitRow]:
-    """The rows of laws with equally many points: each fitted to all of them, and without each of them in turn."""
-    subjects, *arrays = zip(*problems, strict=True)
-    bits, loss = (np.stack(values) for values in arrays)
-    n = bits.shape[1]
-    # [laws, fits, points]; fit 0 is that of all points
-    kept = np.broadcast_to(np.vstack([np.ones((1, n), bool), ~np.eye(n, dtype=bool)]), (len(bits), n + 1, n))
-    laws = fit_laws(np.repeat(bits, n + 1, axis=0), np.repeat(loss, n + 1, axis=0), kept.reshape(-1, n))
-    parameters = laws.parameters.reshape(len(bits), n + 1, N_PARAMETERS)
-    converged = laws.converged.reshape(len(bits), n + 1)
-    predicted = laws.predict(np.repeat(bits, n + 1, axis=0)).reshape(len(bits), n + 1, n)[:, 0]
-    rms = np.sqrt(np.mean((np.log(predicted) - np.log(loss)) ** 2, axis=1))
-    for index, subject in enumerate(subjects):
-        yield from describe_fit(subject, parameters[index], converged[index], float(rms[index]))
+def power_problem(sizes: Array, loss: Array) -> Problem:
+    """The problem of f64 [models] sizes (bits, or parameters) and losses."""
+    x = np.log(sizes)
+    return Problem((x - x.mean())[:, None], loss, np.arange(len(sizes)))
 
 
-def describe_fit(subject: Subject, fits: Array, converged: NDArray[np.bool_], rms: float) -> Iterator[FitRow]:
-    """The rows of one law. fits: f64 [1 + points, 3], that of all points and those without each of them."""
-    law, deleted = fits[0], fits[1:]
-    low, high = jackknife_interval(law, deleted)
-    note = "" if converged.all() else "a fit to some of the models stopped before it converged"
-    n = len(deleted)
-    for index, quantity in enumerate(("E", "A", "alpha")):
-        value, bounds = law[index], (low[index], high[index])
-        if quantity == "A":
-            value, bounds = np.exp(value), np.exp(bounds)
-        yield FitRow(subject, quantity, n, METHOD, float(value), float(bounds[0]), float(bounds[1]), note=note)
-    yield FitRow(subject, "converged", n, METHOD, float(converged[0]), note=note)
-    yield FitRow(subject, "rms_log_residual", n, METHOD, rms, note=note)
+def power_parameters(solution: Solution, sizes: Array) -> dict[str, Parameter]:
+    """E, A, alpha with sizes in their own unit, not in mean sizes."""
+    floor, log_scale, alpha = np.vstack([solution.theta, solution.deleted]).T
+    log_a = log_scale + alpha * np.log(sizes).mean()
+    return {"E": Parameter(floor), "A": Parameter(log_a, is_log=True), "alpha": Parameter(alpha)}
