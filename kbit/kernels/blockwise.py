@@ -93,15 +93,16 @@ def block_mean(flat: Tensor, block_size: int) -> Tensor:
     return torch.cat([part.mean(dim=1, dtype=torch.float64) for part in parts]).float()
 
 
-def pieces(n_weights: int, block_size: int) -> Iterator[tuple[slice, slice]]:
+def pieces(n_weights: int, block_size: int, piece_weights: int | None = None) -> Iterator[tuple[slice, slice]]:
     """Cut n weights into (weights, blocks): some whole blocks, the short last block, or a stretch of one block."""
-    if block_size > PIECE_WEIGHTS:
+    piece_weights = piece_weights or PIECE_WEIGHTS
+    if block_size > piece_weights:
         for block, start in enumerate(range(0, n_weights, block_size)):
             end = min(start + block_size, n_weights)
-            for begin in range(start, end, PIECE_WEIGHTS):
-                yield slice(begin, min(begin + PIECE_WEIGHTS, end)), slice(block, block + 1)
+            for begin in range(start, end, piece_weights):
+                yield slice(begin, min(begin + piece_weights, end)), slice(block, block + 1)
         return
-    n_whole, blocks_per_piece = n_weights // block_size, PIECE_WEIGHTS // block_size
+    n_whole, blocks_per_piece = n_weights // block_size, piece_weights // block_size
     for first in range(0, n_whole, blocks_per_piece):
         last = min(first + blocks_per_piece, n_whole)
         yield slice(first * block_size, last * block_size), slice(first, last)
