@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -64,7 +65,7 @@ def file_documents(locator: dict, file: Path) -> Iterator[str]:
             yield from parquet_documents(locator, file, column)
         else:
             yield from json_documents(locator, file, column)
-    except (ValueError, OSError, EOFError, pa.ArrowException) as error:
+    except (ValueError, OSError, EOFError, lzma.LZMAError, pa.ArrowException) as error:
         kind = "text in UTF-8" if file.suffix == ".txt" else "Parquet" if file.suffix == ".parquet" else "JSON lines"
         raise UserError(f"task {locator['name']!r}: {file} is not {kind}: {one_line(error)}") from None
 
@@ -84,12 +85,12 @@ def column_names(file: Path) -> list[str]:
             return pq.read_schema(file).names
         with open_lines(file) as lines:
             return list(json.loads(lines.readline()))
-    except (ValueError, TypeError, OSError, EOFError, pa.ArrowException):
+    except (ValueError, TypeError, OSError, EOFError, lzma.LZMAError, pa.ArrowException):
         return []
 
 
 def open_lines(file: Path) -> BinaryIO:
-    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+    return {".gz": gzip.open, ".xz": lzma.open}.get(file.suffix, open)(file, "rb")
 
 
 def json_documents(locator: dict, file: Path, column: str) -> Iterator[str]:

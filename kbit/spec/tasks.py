@@ -21,7 +21,7 @@ DIVERGENCE_VERSION = 1
 
 LOADERS = {".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json", ".parquet": "parquet"}
 """The loader of `datasets` for local data of lm-eval's own tasks, by how a file's name ends."""
-TEXT_SUFFIXES = (".txt", *LOADERS)
+TEXT_SUFFIXES = (".txt", *LOADERS, ".jsonl.xz")
 """Local files that a text may stand in."""
 
 

@@ -30,12 +30,17 @@ class TextConfig(Section):
     )
     separator: str = Field(default="\n\n", description="What joins the documents; with window only.")
     windows: int | None = Field(default=None, gt=0, description="Score at most so many windows; null scores all.")
+    spread: bool = Field(
+        default=False, description="Take the windows from all over the text, not its first ones; needs windows."
+    )
 
     @model_validator(mode="after")
     def check_window(self) -> "TextConfig":
         given = sorted({"separator", "windows"} & self.model_fields_set)
         if self.window is None and given:
             raise ValueError(f"{' and '.join(given)} of a text mean nothing without window")
+        if self.spread and self.windows is None:
+            raise ValueError("spread: true of a text needs windows, the number of them")
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import math
 from copy import deepcopy
 from pathlib import Path
@@ -110,15 +111,16 @@ def write_copies(folder: Path) -> dict[str, tuple[Path, ...]]:
     lines = [json.dumps({"id": number, "text": document}) + "\n" for number, document in enumerate(DOCUMENTS)]
     (folder / "a.jsonl").write_text("".join(lines[:4]))
     (folder / "b.json.gz").write_bytes(gzip.compress("".join(lines[4:]).encode()))
+    (folder / "c.jsonl.xz").write_bytes(lzma.compress("".join(lines).encode()))
     frame = pl.DataFrame({"text": DOCUMENTS})
     frame[:4].write_parquet(folder / "a.parquet")
     frame[4:].write_parquet(folder / "b.parquet")
     halves = {"lines": ("a.jsonl", "b.json.gz"), "parquet": ("a.parquet", "b.parquet")}
-    return {"txt": texts, **{kind: tuple(folder / name for name in names) for kind, names in halves.items()}}
+    return {"txt": texts, "xz": (folder / "c.jsonl.xz",), **{kind: tuple(folder / name for name in names) for kind, names in halves.items()}}
 
 
 @pytest.mark.parametrize("window", [None, 128])
-@pytest.mark.parametrize("kind", ["txt", "lines", "parquet"])
+@pytest.mark.parametrize("kind", ["txt", "lines", "parquet", "xz"])
 def test_a_text_may_stand_in_any_kind_of_file(kind, window, requests_of_text, tmp_path):
     cut = {"window": window} if window else {}
     requests = requests_of_text(*write_copies(tmp_path)[kind], **cut)
@@ -126,6 +128,29 @@ def test_a_text_may_stand_in_any_kind_of_file(kind, window, requests_of_text, tm
     assert requests.docs == expected.docs
     pairs = zip(requests.continuations, expected.continuations, strict=True)
     assert all(ours.tolist() == theirs.tolist() for ours, theirs in pairs)
+
+
+def test_spread_windows_begin_equal_strips_of_the_text(requests_of_text, embedded_tokenizer):
+    text = "\n\n".join(DOCUMENTS)
+    requests = requests_of_text(PAGES, column="page", window=20, windows=5, spread=True)
+    strips = [text[i * len(text) // 5 : (i + 1) * len(text) // 5] for i in range(5)]
+    expected = [embedded_tokenizer(strip, add_special_tokens=False)["input_ids"][:20] for strip in strips]
+    windows = np.hstack([np.stack(requests.contexts), np.stack(requests.continuations)])
+    assert windows.tolist() == expected
+    # What is scored is all but the first token, spelled out.
+    assert [doc["text"] for doc in requests.docs] == [embedded_tokenizer.decode(tokens[1:]) for tokens in expected]
+    fewer = requests_of_text(PAGES, column="page", window=20, windows=5, spread=True, item_limit=2)
+    assert fewer.docs == requests.docs[:2]
+
+
+def test_a_strip_of_long_tokens_is_tokenized_whole(requests_of_text, embedded_tokenizer, tmp_path):
+    """A run of blanks is few tokens in a vocabulary that has merged them."""
+    tokenizer = deepcopy(embedded_tokenizer)
+    tokenizer.add_tokens([" " * 64])
+    (tmp_path / "a.txt").write_text((" " * 64 * 6 + "so it ends.") * 2)
+    requests = requests_of_text(tmp_path / "a.txt", tokenizer=tokenizer, window=8, windows=2, spread=True)
+    (blanks,) = tokenizer.convert_tokens_to_ids([" " * 64])
+    assert [continuation.tolist()[:5] for continuation in requests.continuations] == [[blanks] * 5] * 2
 
 
 def test_documents_and_windows_can_be_limited(requests_of_text, embedded_tokenizer):
@@ -185,6 +210,10 @@ def test_a_tokenizer_without_offsets_decodes_what_it_scores(requests_of_text, tm
 MISTAKES = {
     "no such column": ({"column": "body"}, r"line 1 of .*a.jsonl has no column 'body', only text \(text.column"),
     "too short": ({"window": 500}, r"its text has 4 tokens, fewer than one window of 500 \(text.window"),
+    "too short to spread over": (
+        {"window": 4, "windows": 3, "spread": True},
+        r"its text has no 3 windows of 4 tokens: 1/3 of it has \d \(text.windows",
+    ),
     "a number": (
         {"column": "text", "lines": ['{"text": "a"}', '{"text": 5}']},
         r"'text' in line 2 of .* is 5, not text",
@@ -210,6 +239,7 @@ DAMAGED = {
     "a.parquet": (b"PAR1 and no more", "a.parquet is not Parquet: ArrowInvalid"),
     "a.json": (b'{"text": "tru', "a.json is not JSON lines: JSONDecodeError"),
     "a.jsonl.gz": (b"no gzip", "a.jsonl.gz is not JSON lines: BadGzipFile"),
+    "a.jsonl.xz": (b"no xz", "a.jsonl.xz is not JSON lines: LZMAError"),
     "b.jsonl.gz": (gzip.compress(b'{"text": "One"}')[:-9], "b.jsonl.gz is not JSON lines: EOFError"),
 }
 

@@ -120,6 +120,10 @@ ENTRIES = {
         {"data_files": ["a.txt"], "text": {"separator": " ", "windows": 3}},
         "text: separator and windows of a text mean nothing without window",
     ),
+    "windows spread over a text, nobody knows how many": (
+        {"data_files": ["a.txt"], "text": {"window": 5, "spread": True}},
+        "text: spread: true of a text needs windows, the number of them",
+    ),
     "an unknown key": (
         {"data_files": ["a.txt"], "text": {"stride": 512}},
         f"text.stride: unknown key 'stride': accepted here are {', '.join(sorted(TextConfig.model_fields))}",
@@ -143,7 +147,7 @@ FILES = {
     "empty": ({"data_files": ["a.txt", "empty.txt"], "text": {}}, "empty.txt is empty"),
     "no text": (
         {"data_files": ["a.csv"], "text": {}},
-        "a.csv is none of .txt, .jsonl, .json, .jsonl.gz, .json.gz, .parquet (data_files of the task in tasks.yaml)",
+        "a.csv is none of .txt, .jsonl, .json, .jsonl.gz, .json.gz, .parquet, .jsonl.xz (data_files of the task in tasks.yaml)",
     ),
     "no columns": (
         {"data_files": ["a.txt"]},
