@@ -93,7 +93,9 @@ def tokenize_whole(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """int64 [tokens]: the ids, and where in the text each token ends (None if the tokenizer cannot tell)."""
     offsets = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
-    encoded = tokenizer(text, return_attention_mask=False, return_token_type_ids=False, verbose=False, **offsets, **special)
+    encoded = tokenizer(
+        text, return_attention_mask=False, return_token_type_ids=False, verbose=False, **offsets, **special
+    )
     tokens = np.array(encoded["input_ids"], dtype=np.int64)
     if not offsets:
         return tokens, None

@@ -116,7 +116,11 @@ def write_copies(folder: Path) -> dict[str, tuple[Path, ...]]:
     frame[:4].write_parquet(folder / "a.parquet")
     frame[4:].write_parquet(folder / "b.parquet")
     halves = {"lines": ("a.jsonl", "b.json.gz"), "parquet": ("a.parquet", "b.parquet")}
-    return {"txt": texts, "xz": (folder / "c.jsonl.xz",), **{kind: tuple(folder / name for name in names) for kind, names in halves.items()}}
+    return {
+        "txt": texts,
+        "xz": (folder / "c.jsonl.xz",),
+        **{kind: tuple(folder / name for name in names) for kind, names in halves.items()},
+    }
 
 
 @pytest.mark.parametrize("window", [None, 128])
