@@ -70,15 +70,15 @@ DATA_TYPES = family(
         1,
         table="tensor",
         summary="quantiles of the whole tensor, one codebook per tensor",
-        formula="0 and the tensor's quantiles at (i + 1/2) / n, i = 0 .. n - 1, n = 2^k - 1, over the largest magnitude",
+        formula="0 and the tensor's quantiles at (i + 1/2) / n, i = 0 .. n - 1, n = 2^k - 1, over the largest of them",
         source="Dettmers & Zettlemoyer (2023), Eq. 6, as in bitsandbytes' create_quantile_map; exact order statistics",
     ),
     Member(
         "nf",
         1,
         summary="NormalFloat: normal quantiles, NF4 at 4 bits",
-        formula="0, Phi^-1 at h points evenly from o down to 1/2, 1/2 left out, minus Phi^-1 at h - 1 such points, over "
-        "the largest; h = 2^(k-1), o = 1 - (1/(4h) + 1/(4h - 2)) / 2",
+        formula="0, Phi^-1 at h points evenly from o down to 1/2, 1/2 left out, minus Phi^-1 at h - 1 such points, "
+        "over the largest; h = 2^(k-1), o = 1 - (1/(4h) + 1/(4h - 2)) / 2",
         source="Dettmers et al. (2023), QLoRA, section 3; for k = 4 bitsandbytes' nf4",
     ),
     Member(
@@ -100,8 +100,8 @@ DATA_TYPES = family(
         "bof",
         1,
         summary="block-wise optimal float: least squared error of normal weights in such blocks",
-        formula="-1, 0, 1 and levels u = E[a^2 t] / E[a^2] over their cells: the least E[a^2 (t - u)^2], a the absmax of "
-        "a block of B from N(0, 1), t = w / a",
+        formula="-1, 0, 1 and levels u = E[a^2 t] / E[a^2] over their cells: the least E[a^2 (t - u)^2], a the absmax "
+        "of a block of B from N(0, 1), t = w / a",
         source="Blumenberg et al. (2025), BOF4",
     ),
     Member(
@@ -110,7 +110,7 @@ DATA_TYPES = family(
         scaling="signed",
         file="bof",
         summary="the same, blocks divided by their extreme with its sign",
-        formula="as bof, a being the value of largest magnitude with its sign, so that -1 is no level and one more is free",
+        formula="as bof, a being the value of largest magnitude with its sign: -1 is no level, one more is free",
         source="Blumenberg et al. (2025), BOF4-S",
     ),
     Member(
