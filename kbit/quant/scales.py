@@ -44,6 +44,11 @@ class Scales:
         return self.scale_dtype if is_plain else None
 
     @property
+    def has_minimum(self) -> bool:
+        """Whether levels begin at a stored minimum."""
+        return self._scaling == "range"
+
+    @property
     def is_centered(self) -> bool:
         return self.spec.centered != DEFAULT_CENTERING
 
@@ -54,20 +59,26 @@ class Scales:
     @cached_property
     def scale(self) -> Tensor:
         """f32 [blocks], as it is read back. UnsupportedError, naming the tensor: beyond what its format holds."""
+        check_fits(self.extent, self.scale_dtype or torch.float32, self.name, self._scaling)
+        return self.store(self.extent)
+
+    @cached_property
+    def extent(self) -> Tensor:
+        """f32 [blocks]: what the largest level of each block has to reach, before it is stored."""
         lowest, highest = self._ranges
         if self.is_centered:
             lowest, highest = lowest - self.offset, highest - self.offset
-        if self._scaling == "range":
+        if self.has_minimum:
             # From the stored minimum, so that the maximum is reached from where the levels begin.
-            extent = (highest - self.offset).clamp_min(0.0)
-        elif self._scaling == "signed":
-            extent = torch.where(highest >= -lowest, highest, lowest)
-        else:
-            extent = torch.maximum(highest, -lowest)
-        dtype = self.scale_dtype
-        check_fits(extent, dtype or torch.float32, self.name, self._scaling)
-        if dtype is not None:
-            return extent.to(dtype).float()
+            return (highest - self.offset).clamp_min(0.0)
+        if self._scaling == "signed":
+            return torch.where(highest >= -lowest, highest, lowest)
+        return torch.maximum(highest, -lowest)
+
+    def store(self, extent: Tensor) -> Tensor:
+        """Extents -> scales as they are read back, f32 [blocks] both."""
+        if self.scale_dtype is not None:
+            return extent.to(self.scale_dtype).float()
         stored = SCALE_FORMATS[self.spec.scale_format].store(extent, self.largest_level)
         limit = torch.finfo(torch.float32).max  # where one that is rounded up would be infinite
         return stored.clamp(-limit, limit)
@@ -75,15 +86,15 @@ class Scales:
     @cached_property
     def offset(self) -> Tensor | None:
         """f32 [blocks], the stored minimum or mean as it is read back; None where there is neither."""
-        if self._scaling == "range":
-            return self._stored(self._ranges[0], "minimum")
-        return self._stored(self._means, "mean") if self.is_centered else None
+        if not self.has_minimum and not self.is_centered:
+            return None
+        values, kind = (self._ranges[0], "minimum") if self.has_minimum else (self._means, "mean")
+        check_fits(values, sixteen_bit(self.weight.dtype), self.name, kind)
+        return self.store_offset(values)
 
-    def _stored(self, values: Tensor, kind: str) -> Tensor:
-        """In 16 bits, and back."""
-        dtype = sixteen_bit(self.weight.dtype)
-        check_fits(values, dtype, self.name, kind)
-        return values.to(dtype).float()
+    def store_offset(self, values: Tensor) -> Tensor:
+        """Minimums or means in 16 bits, as they are read back, f32 [blocks] both."""
+        return values.to(sixteen_bit(self.weight.dtype)).float()
 
     @cached_property
     def centered(self) -> Tensor:

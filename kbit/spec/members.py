@@ -104,6 +104,14 @@ SOLVERS = family(
         formula="the code of w is the number of midpoints between neighbouring levels that lie strictly below w / s",
         source="Dettmers & Zettlemoyer (2023), section 2.2; that ties go down is ours",
     ),
+    Member(
+        "hqq",
+        1,
+        summary="half-quadratic: what a block stores is moved to make most errors small",
+        formula="of int-asym the minimum, else the scale: least sum of |w - Q(w)|^0.7 over a block, by half-quadratic "
+        "splitting",
+        source="Badri & Shaji (2023), Half-Quadratic Quantization; moving a scale is ours",
+    ),
 )
 
 CENTERINGS = family(
