@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from kbit.spec.cell import EVALUATION_VERSION
-from kbit.spec.quant import QuantSpec
+from kbit.spec.quant import CALIBRATED_FIELDS, QuantSpec
 from kbit.spec.rows import COLUMNS
 from kbit.store.rows import Row
 from kbit.store.shard_file import ShardCell, ShardFile
@@ -48,5 +48,6 @@ def spec_columns(spec: QuantSpec) -> dict[str, object]:
         "scale_format": None if is_control else spec.scale_format,
         "solver": None if is_control else spec.solver,
         "rotation": spec.rotation,
+        **{name: getattr(spec, name) if spec.is_calibrated else None for name in CALIBRATED_FIELDS},
         "member_versions": json.dumps(versions, sort_keys=True),
     }

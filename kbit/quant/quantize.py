@@ -40,7 +40,7 @@ def quantize_rotated(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor
     rotated = rotate(weight.float())
     if not torch.isfinite(rotated).all():
         raise UnsupportedError(f"{name}: its largest weight has magnitude {largest.item():g}; rotated, it leaves fp32")
-    quantized = quantize_finite(rotated, spec, name, rotated.abs().max(), statistics)
+    quantized = quantize_finite(rotated, spec, name, rotated.abs().max(), statistics.rotated(rotate))
     result = rotate(quantized).to(weight.dtype)
     check_result(result, largest, name)
     return result

@@ -6,6 +6,7 @@ from itertools import product
 from pydantic import Field, ValidationError, model_validator
 
 from kbit.spec import members
+from kbit.spec.members import is_calibrated
 from kbit.spec.quant import BlockSize, QuantSpec
 from kbit.spec.section import Section
 
@@ -41,6 +42,12 @@ class GridConfig(Section):
     rotations: tuple[str, ...] = Field(
         default=(members.DEFAULT_ROTATION,), min_length=1, description="Rotation of the input axis."
     )
+    dampings: tuple[float, ...] = Field(
+        default=(members.DEFAULT_DAMPING,), min_length=1, description="Of solver gptq: shares added to the diagonal."
+    )
+    act_orders: tuple[bool, ...] = Field(
+        default=(False,), min_length=1, description="Of solver gptq: whether inputs of largest mean square come first."
+    )
 
     @model_validator(mode="after")
     def check_specs(self) -> "GridConfig":
@@ -51,26 +58,35 @@ class GridConfig(Section):
             raise ValueError(str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]) from None
         return self
 
-    def specs(self) -> Iterator[QuantSpec]:
-        """The grid's quantization specs, in the order written."""
+    def specs(self, calibration: str | None = None) -> Iterator[QuantSpec]:
+        """The grid's quantization specs, in the order written.
+
+        calibration: of those that are calibrated (`kbit.spec.calibration.calibration_identity`).
+        """
         options = product(
             self.block_sizes,
             self.centered,
             self.outlier_fractions,
             self.outlier_rules,
             self.scale_formats,
-            self.solvers,
+            list(self.solver_options(calibration)),
             self.rotations,
         )
         fields = ("block_size", "centered", "outlier_fraction", "outlier_rule", "scale_format", "solver", "rotation")
         for (data_type, bits), values in product(product(self.data_types, self.bits), list(options)):
+            chosen = dict(zip(fields, values, strict=True))
+            chosen |= chosen["solver"]
             for exponent_bits in self.exponent_bits_of(data_type, bits):
-                yield QuantSpec(
-                    data_type=data_type,
-                    bits=bits,
-                    exponent_bits=exponent_bits,
-                    **dict(zip(fields, values, strict=True)),
-                )
+                yield QuantSpec(data_type=data_type, bits=bits, exponent_bits=exponent_bits, **chosen)
+
+    def solver_options(self, calibration: str | None) -> Iterator[dict[str, object]]:
+        """Each solver, with each choice of the options that it has."""
+        for solver in self.solvers:
+            if not is_calibrated(solver):
+                yield {"solver": solver}
+                continue
+            for damping, act_order in product(self.dampings, self.act_orders):
+                yield {"solver": solver, "damping": damping, "act_order": act_order, "calibration": calibration}
 
     def exponent_bits_of(self, data_type: str, bits: int) -> tuple[int | None, ...]:
         known = members.DATA_TYPES.get(data_type)

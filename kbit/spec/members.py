@@ -105,6 +105,15 @@ SOLVERS = family(
         source="Dettmers & Zettlemoyer (2023), section 2.2; that ties go down is ours",
     ),
     Member(
+        "gptq",
+        1,
+        statistics="second_moments",
+        summary="inputs in turn, each making up for the errors of those before it; calibrated on a text",
+        formula="Q(w_j + sum over i < j of (w_i - q_i) R_ij / R_jj), R upper triangular, R R' = H + d mean(diag H) I, "
+        "H the mean of x x' over calibration inputs x, d = 0.01; scales are those of the pristine weight",
+        source="Frantar et al. (2023), GPTQ, there by the Cholesky factor of the inverse of H",
+    ),
+    Member(
         "hqq",
         1,
         summary="half-quadratic: what a block stores is moved to make most errors small",
@@ -156,8 +165,15 @@ ROTATIONS = family(
     ),
 )
 
+
+def is_calibrated(solver: str) -> bool:
+    """Whether a solver looks at the inputs of layers, those of a calibration text; not if nobody knows it."""
+    return solver in SOLVERS and SOLVERS[solver].statistics == "second_moments"
+
+
 DEFAULT_SCALE_FORMAT = "16-bit"
 DEFAULT_SOLVER = "rtn"
 DEFAULT_CENTERING = "none"
 DEFAULT_OUTLIER_RULE = "proxy"
 DEFAULT_ROTATION = "none"
+DEFAULT_DAMPING = 0.01

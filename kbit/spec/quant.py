@@ -16,6 +16,8 @@ def check_block_size(value: object) -> object:
 
 
 LARGEST_OUTLIER_FRACTION = 0.5
+CALIBRATED_FIELDS = ("damping", "act_order", "calibration")
+"""What only the specs of calibrated solvers have."""
 
 BlockSize = Annotated[int | Literal["row", "tensor"], BeforeValidator(check_block_size)]
 
@@ -45,6 +47,13 @@ class QuantSpec(BaseModel):
     scale_format: str = Field(default=members.DEFAULT_SCALE_FORMAT, description="How an absmax is stored.")
     solver: str = Field(default=members.DEFAULT_SOLVER, description="How codes are chosen.")
     rotation: str = Field(default=members.DEFAULT_ROTATION, description="Rotation of the input axis before quantizing.")
+    damping: float = Field(
+        default=members.DEFAULT_DAMPING, description="Of solver gptq: added to the second moments, share of their mean."
+    )
+    act_order: bool = Field(default=False, description="Of solver gptq: inputs of the largest mean square come first.")
+    calibration: str | None = Field(
+        default=None, description="Of solver gptq: sequences x length - digest of these and of the text."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +81,7 @@ class QuantSpec(BaseModel):
         self._check_scale_format()
         self._check_outlier_fraction()
         self._check_centered()
+        self._check_calibrated()
         return self
 
     def _check_bits(self) -> None:
@@ -129,6 +139,20 @@ class QuantSpec(BaseModel):
                 f"accepted is {members.DEFAULT_CENTERING}"
             )
 
+    def _check_calibrated(self) -> None:
+        if not 0 < self.damping <= 1:
+            raise ValueError(f"damping {self.damping:g} is not legal: accepted is more than 0, at most 1")
+        if self.is_calibrated:
+            return
+        for name in CALIBRATED_FIELDS:
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} {value!r} is given, but solver {self.solver!r} is not calibrated")
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether quantizing looks at what the layers are given, of a calibration text."""
+        return "second_moments" in self.needed_statistics
+
     @property
     def has_own_scale_format(self) -> bool:
         """Whether the data type comes with its scale format, and its levels with their standard's magnitudes."""
@@ -155,7 +179,10 @@ class QuantSpec(BaseModel):
 
     @property
     def options(self) -> list[str]:
-        """Slug parts of everything that is not at its default; a data type's own scale format is its default."""
+        """Slug parts of everything that is not at its default; a data type's own scale format is its default.
+
+        The calibration text is left out: a study has one.
+        """
         parts = []
         if self.centered != members.DEFAULT_CENTERING:
             parts.append(f"centered_{self.centered}")
@@ -169,6 +196,10 @@ class QuantSpec(BaseModel):
         ):
             if value != default:
                 parts.append(value)
+        if self.damping != members.DEFAULT_DAMPING:
+            parts.append(f"damp{self.damping:g}")
+        if self.act_order:
+            parts.append("actorder")
         return parts
 
     @property

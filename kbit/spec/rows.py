@@ -39,6 +39,7 @@ OLDER = "written before row version 2"
 OLDER_OR = "written before row version 3, or"
 UNQUANTIZED = "the model was not quantized (status unsupported, crashed, or failed in quantizing)"
 UNSTATED = "the publication does not say"
+UNCALIBRATED = "the solver is not calibrated, or written before row version 4"
 
 COLUMNS: tuple[Column, ...] = (
     Column("cell_id", "string", "Identity of the cell: digest of all that can change its score."),
@@ -66,6 +67,24 @@ COLUMNS: tuple[Column, ...] = (
     Column("scale_format", "string", "How an absmax is stored.", null="16-bit control"),
     Column("solver", "string", "How codes are chosen.", null="16-bit control"),
     Column("rotation", "string", "Rotation of the input axis."),
+    Column(
+        "damping",
+        "float64",
+        "Of solver gptq: share of the mean of the second moments' diagonal that is added to it.",
+        null=UNCALIBRATED,
+    ),
+    Column(
+        "act_order",
+        "bool",
+        "Of solver gptq: whether inputs of the largest mean square came first.",
+        null=UNCALIBRATED,
+    ),
+    Column(
+        "calibration",
+        "string",
+        "Text that the solver was shown: sequences x tokens of each - digest of these and of the text.",
+        null=UNCALIBRATED,
+    ),
     Column("task", "string", "Name of the task."),
     Column(
         "task_identity",

@@ -50,6 +50,7 @@ def build_cells(plan: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 
 STANDARDS = [name for name, member in members.DATA_TYPES.items() if member.own_scale_format]
 """Data types that come with their scale format."""
+CALIBRATED = [name for name in members.SOLVERS if members.is_calibrated(name)]
 
 
 def options_of_spec() -> pl.Expr:
@@ -67,4 +68,8 @@ def options_of_spec() -> pl.Expr:
         (pl.col("rotation"), members.DEFAULT_ROTATION),
     ):
         parts.append(pl.when(choice != default).then(choice))
+    is_calibrated = pl.col("solver").is_in(CALIBRATED)
+    damping = pl.col("damping").map_elements(lambda share: f"damp{share:g}", return_dtype=pl.String)
+    parts.append(pl.when(is_calibrated & (pl.col("damping") != members.DEFAULT_DAMPING)).then(damping))
+    parts.append(pl.when(is_calibrated & pl.col("act_order")).then(pl.lit("actorder")))
     return pl.concat_str(parts, separator="-", ignore_nulls=True)

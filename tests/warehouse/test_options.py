@@ -3,10 +3,19 @@
 import polars as pl
 import pytest
 
-from kbit.spec.quant import CONTROL, QuantSpec
+from kbit.spec.quant import CALIBRATED_FIELDS, CONTROL, QuantSpec
 from kbit.warehouse.cells import options_of_spec
 
-COLUMNS = ("data_type", "centered", "outlier_fraction", "outlier_rule", "scale_format", "solver", "rotation")
+COLUMNS = (
+    "data_type",
+    "centered",
+    "outlier_fraction",
+    "outlier_rule",
+    "scale_format",
+    "solver",
+    "rotation",
+    *CALIBRATED_FIELDS,
+)
 SPECS = [
     CONTROL,
     QuantSpec(data_type="int", bits=4, block_size=64),
@@ -15,6 +24,8 @@ SPECS = [
     # What a standard brings along is no option: figures show the data type beside those at their defaults.
     QuantSpec(data_type="mxfp4", bits=4, block_size=32),
     QuantSpec(data_type="nvfp4", bits=4, block_size=16),
+    QuantSpec(data_type="int", bits=3, block_size=64, solver="gptq", calibration="128x256-0"),
+    QuantSpec(data_type="int", bits=3, block_size=64, solver="gptq", damping=0.1, act_order=True, rotation="hadamard"),
 ]
 
 
