@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from kbit.models.layer_statistics import LayerStatistics
 from kbit.models.load import check_finite
 from kbit.models.quantized import quantize_values
 from kbit.models.stored_weights import StoredWeights
@@ -45,6 +46,9 @@ class PartLoader:
         self._stored = stored
         self._layers = {f"{path}.weight": layer for path, layer in layers.items()}
         self._dtype, self._device, self._owner = dtype, device, owner
+        self._statistics = LayerStatistics(
+            stored.model, lambda path: stored.read(f"{path}.weight"), dtype=dtype, device=device
+        )
         self._checked: set[str] = set()
 
     def stage(self, names: Iterable[str]) -> dict[str, Tensor]:
@@ -76,5 +80,6 @@ class PartLoader:
             self._checked.add(name)
         if name not in self._layers:
             return tensor
-        values = quantize_values(tensor, self._layers[name], spec, name)
+        statistics = self._statistics.of(name.removesuffix(".weight"), spec)
+        values = quantize_values(tensor, self._layers[name], spec, name, statistics)
         return tensor if values is tensor else self.meter.add(values)

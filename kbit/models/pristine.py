@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kbit.models.architectures import linears
+from kbit.models.layer_statistics import LayerStatistics, live_statistics
 from kbit.models.pinned import pin
 from kbit.models.quantized import distinct_weights, measure, quantize_values, quantized
 from kbit.models.stored_weights import StoredWeights
@@ -40,9 +41,10 @@ class Twin:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
+        self._statistics = live_statistics(model)
 
     def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
-        return quantized(self.model, spec)
+        return quantized(self.model, spec, self._statistics)
 
 
 class PristineValues(Protocol):
@@ -121,6 +123,7 @@ class InPlace:
         self._values = values
         self._layers = linears(model)
         self._parameters = distinct_weights(model, self._layers)
+        self._statistics = LayerStatistics(model, self.read_pristine)
         self._holds: QuantSpec | None = CONTROL
         """The spec that the linears are under; None while or after they were changed in part."""
         self._is_open = False
@@ -146,8 +149,15 @@ class InPlace:
         self._holds = None
         for name, parameter in self._parameters.items():
             values = arrive(self._values, name, parameter)
-            parameter.copy_(quantize_values(values, self._layers[name], spec, f"{name}.weight"))
+            statistics = self._statistics.of(name, spec)
+            parameter.copy_(quantize_values(values, self._layers[name], spec, f"{name}.weight", statistics))
         self._holds = spec
+
+    def read_pristine(self, path: str) -> Tensor:
+        """The weight of a layer, on its device: what is not quantized has it at all times."""
+        if path in self._parameters:
+            return arrive(self._values, path, self._parameters[path])
+        return self.model.get_submodule(path).weight.data
 
     def refuse_leftovers(self, *_: object) -> None:
         if not self._is_open and self._holds != CONTROL:

@@ -12,7 +12,9 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from kbit.models.architectures import linears
+from kbit.models.layer_statistics import LayerStatistics, live_statistics
 from kbit.quant import quantize_weight
+from kbit.quant.statistics import NO_STATISTICS, Statistics
 from kbit.spec.errors import UserError
 from kbit.spec.footprint import Footprint, count_footprint
 from kbit.spec.quant import QuantSpec
@@ -21,11 +23,14 @@ QUANTIZED_NOW: WeakSet[PreTrainedModel] = WeakSet()
 
 
 @contextmanager
-def quantized(model: PreTrainedModel, spec: QuantSpec) -> Iterator[Footprint]:
+def quantized(
+    model: PreTrainedModel, spec: QuantSpec, statistics: LayerStatistics | None = None
+) -> Iterator[Footprint]:
     """Within the block the model computes with quantized weights; after it, however it ends, with those it came with.
 
     The weights it came with are set aside, never written: quantized ones take their place in the layers' parameters, so
     going back copies nothing and loses no bit. Both exist at once. For the 16-bit control nothing changes.
+    statistics: of the model's layers, where these are kept from spec to spec.
     UserError: a weight that cannot be quantized, by name, before the model is touched (UnsupportedError where only this
     spec cannot take it). RuntimeError: the model is quantized already; it stays as it is.
     """
@@ -34,8 +39,9 @@ def quantized(model: PreTrainedModel, spec: QuantSpec) -> Iterator[Footprint]:
     layers = linears(model)
     parameters = distinct_weights(model, layers)
     footprint = measure(model, spec, parameters)
+    statistics = statistics or live_statistics(model)
     quantized_values = {
-        name: quantize_values(parameter.data, layers[name], spec, f"{name}.weight")
+        name: quantize_values(parameter.data, layers[name], spec, f"{name}.weight", statistics.of(name, spec))
         for name, parameter in parameters.items()
     }
     pristine = {name: parameter.data for name, parameter in parameters.items()}
@@ -69,14 +75,16 @@ def distinct_weights(model: PreTrainedModel, layers: dict[str, nn.Module]) -> di
     return weights
 
 
-def quantize_values(values: Tensor, layer: nn.Module, spec: QuantSpec, name: str) -> Tensor:
+def quantize_values(
+    values: Tensor, layer: nn.Module, spec: QuantSpec, name: str, statistics: Statistics = NO_STATISTICS
+) -> Tensor:
     """A layer's pristine values under `spec`, both in its own layout. A Conv1D has [in, out], quantized as [out, in].
 
     A new tensor; for the 16-bit control the values themselves, contiguous.
     """
     if isinstance(layer, Conv1D):
-        return quantize_weight(values.t(), spec, name).t().contiguous()
-    return quantize_weight(values, spec, name)
+        return quantize_weight(values.t(), spec, name, statistics).t().contiguous()
+    return quantize_weight(values, spec, name, statistics)
 
 
 def measure(model: PreTrainedModel, spec: QuantSpec, weights: dict[str, nn.Parameter]) -> Footprint:

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from kbit.quant.codebooks import CODEBOOKS
+from kbit.quant.kept import choose_kept, decouple_kept, fill_kept
 from kbit.quant.rotations import ROTATIONS
 from kbit.quant.scales import Scales, check_fits
 from kbit.quant.solvers import SOLVERS
 from kbit.quant.statistics import NO_STATISTICS, Statistics
 from kbit.spec.errors import UnsupportedError, UserError
-from kbit.spec.members import DEFAULT_ROTATION
+from kbit.spec.members import DATA_TYPES, DEFAULT_ROTATION
 from kbit.spec.quant import QuantSpec
 
 
@@ -29,9 +30,22 @@ def quantize_weight(weight: Tensor, spec: QuantSpec, name: str, statistics: Stat
     if spec.data_type == "none" or not weight.numel():
         return weight
     largest = check_finite(weight, name)
+    if (is_kept := choose_kept(weight, spec, statistics)) is not None:
+        return quantize_others(weight, spec, name, is_kept, statistics)
     if spec.rotation == DEFAULT_ROTATION:
         return quantize_finite(weight, spec, name, largest, statistics)
     return quantize_rotated(weight, spec, name, largest, statistics)
+
+
+def quantize_others(weight: Tensor, spec: QuantSpec, name: str, is_kept: Tensor, statistics: Statistics) -> Tensor:
+    """Input dimensions that are not kept, quantized as if the kept ones, bool [in], were not there; these as they are.
+
+    A solver sees them filled with means of the others, see `fill_kept`, and what it makes of these is thrown away.
+    """
+    others = fill_kept(weight, is_kept, spec)
+    statistics = decouple_kept(statistics, is_kept)
+    result = quantize_finite(others, spec, name, others.abs().max(), statistics, is_kept)
+    return torch.where(is_kept, weight, result)
 
 
 def quantize_rotated(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor, statistics: Statistics) -> Tensor:
@@ -46,12 +60,22 @@ def quantize_rotated(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor
     return result
 
 
-def quantize_finite(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor, statistics: Statistics) -> Tensor:
-    """As `quantize_weight`, without a rotation. largest: the weight's largest magnitude, a scalar."""
+def quantize_finite(
+    weight: Tensor,
+    spec: QuantSpec,
+    name: str,
+    largest: Tensor,
+    statistics: Statistics,
+    is_kept: Tensor | None = None,
+) -> Tensor:
+    """As `quantize_weight`, without a rotation. largest: the weight's largest magnitude, a scalar.
+
+    is_kept: bool [in], input dimensions that no levels are learned from.
+    """
     scales = Scales(weight, spec, name)
     if scales.absmax_dtype is not None:
         check_fits(largest, scales.absmax_dtype, name)
-    codebook = CODEBOOKS[spec.data_type](spec, weight)
+    codebook = find_codebook(weight, spec, is_kept)
     scales = replace(scales, largest_level=largest_level(spec, codebook))
     # A scale is rounded up to the double at most. Asked before the solver, for which a GPU need not wait then.
     may_overflow = bool(largest > torch.finfo(weight.dtype).max / 2)
@@ -59,6 +83,13 @@ def quantize_finite(weight: Tensor, spec: QuantSpec, name: str, largest: Tensor,
     if may_overflow:
         check_result(result, largest, name)
     return result
+
+
+def find_codebook(weight: Tensor, spec: QuantSpec, is_kept: Tensor | None) -> Tensor:
+    codebook = CODEBOOKS[spec.data_type]
+    if is_kept is not None and DATA_TYPES[spec.data_type].table:
+        return codebook(spec, weight, is_kept)
+    return codebook(spec, weight)
 
 
 def largest_level(spec: QuantSpec, codebook: Tensor) -> float:

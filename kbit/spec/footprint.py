@@ -6,6 +6,7 @@ quantized linear layers store, `total_bits` what the whole model stores: embeddi
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from kbit.spec import members
 from kbit.spec.errors import UserError
@@ -24,7 +25,7 @@ class Footprint:
     bits_per_param: float
     """Stored bits per quantized weight as the paper counts: without quantile's codebook, with tables it lacks."""
     body_bits: int
-    """Bits of the quantized linears: codes, scales, minimums, codebooks."""
+    """Bits of the quantized linears: codes, scales, minimums, codebooks, kept input dimensions."""
     total_bits: int
     """Bits of everything stored, tied tensors once."""
     quantized_parameters: int
@@ -34,7 +35,7 @@ class Footprint:
 
 
 def bits_per_param(spec: QuantSpec) -> float:
-    """k + s / B + p (16 - k), s the bits a block stores: 16 for the paper's absmax.
+    """k + s / B + p (16 - k), s the bits a block stores: 16 for the paper's absmax; p the share, not a rounded number.
 
     Data types with a minimum and blocks with a mean, which the paper leaves open, store 16 more. For blocks of a row or
     a whole tensor the share of the scale depends on the shapes; the paper counts it as nothing, and so does this, as it
@@ -71,7 +72,7 @@ def count_footprint(spec: QuantSpec, linears: Iterable[tuple[int, int]], other_p
         raise UserError(f"this release cannot count {', '.join(spec.unbuilt)} (quantization spec {spec.slug})")
     shapes = list(linears)
     weights = sum(out * inputs for out, inputs in shapes)
-    body_bits = weights * spec.bits + sum(count_extra_bits(spec, out, inputs) for out, inputs in shapes)
+    body_bits = sum(count_code_bits(spec, out, inputs) + count_extra_bits(spec, out, inputs) for out, inputs in shapes)
     return Footprint(
         bits_per_param=paper_count(spec, shapes),
         body_bits=body_bits,
@@ -79,6 +80,19 @@ def count_footprint(spec: QuantSpec, linears: Iterable[tuple[int, int]], other_p
         quantized_parameters=weights,
         parameters=weights + other_parameters,
     )
+
+
+def count_code_bits(spec: QuantSpec, out: int, inputs: int) -> int:
+    """Codes of one weight [out, in]; where input dimensions are kept, these at 16 bits, and one bit each says which."""
+    kept = count_kept(spec, inputs)
+    return out * ((inputs - kept) * spec.bits + kept * PLAIN_BITS) + (inputs if kept else 0)
+
+
+def count_kept(spec: QuantSpec, inputs: int) -> int:
+    """How many of a weight's input dimensions stay at 16 bits: the share p of them as it is written, half up."""
+    if spec.data_type == "none":
+        return 0
+    return int(Fraction(str(spec.outlier_fraction)) * inputs + Fraction(1, 2))
 
 
 def count_extra_bits(spec: QuantSpec, out: int, inputs: int) -> int:

@@ -146,10 +146,16 @@ OUTLIER_RULES = family(
         "proxy",
         1,
         statistics="feeder_std",
-        built=False,
         summary="input dimensions fed by hidden units of largest weight std stay 16-bit",
         formula="16-bit stay the inputs j of the largest p std(row j of the linear whose outputs these inputs are)",
         source="Dettmers & Zettlemoyer (2023), section 3, Eq. 2",
+    ),
+    Member(
+        "own-std",
+        1,
+        summary="input dimensions whose own weights have the largest std stay 16-bit",
+        formula="16-bit stay the inputs j of the largest p std(column j)",
+        source="bitsandbytes c9f50506 (2023), find_outlier_dims, with a share instead of a z-score of 4",
     ),
 )
 

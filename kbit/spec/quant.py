@@ -131,6 +131,11 @@ class QuantSpec(BaseModel):
             raise ValueError(
                 f"outlier_fraction {self.outlier_fraction:g} is not legal: accepted is 0 to {LARGEST_OUTLIER_FRACTION}"
             )
+        if self.outlier_fraction and self.rotation != members.DEFAULT_ROTATION:
+            raise ValueError(
+                f"outlier_fraction {self.outlier_fraction:g} is not legal with rotation {self.rotation!r}, after which "
+                f"input dimensions are mixed: accepted is 0, or rotation {members.DEFAULT_ROTATION}"
+            )
 
     def _check_centered(self) -> None:
         if self.centered != members.DEFAULT_CENTERING and members.DATA_TYPES[self.data_type].scaling == "range":

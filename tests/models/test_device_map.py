@@ -15,6 +15,7 @@ from kbit.models.stored_weights import open_stored_weights
 from kbit.spec.quant import CONTROL, QuantSpec
 
 INT3 = QuantSpec(data_type="int", bits=3, block_size=64)
+PROXY = QuantSpec(data_type="int", bits=3, block_size=64, outlier_fraction=0.1)
 
 # The largest of each family, as their config.json files on the hub say, and the devices of 80 GB their weights need.
 LARGE = {
@@ -96,7 +97,7 @@ def test_a_model_by_its_map(tiny, architecture):
     )
     for placement in ("twin", "mapped"):
         engine = Resident(mapped, keep_pristine(mapped, placement, open_stored_weights(locator)))
-        for spec in (INT3, CONTROL):
+        for spec in (INT3, PROXY, CONTROL):
             with torch.inference_mode(), engine.quantized(spec), plain.quantized(spec):
                 for ours, theirs in zip(
                     engine.hidden_states([ModelInputs(tokens), tries]),

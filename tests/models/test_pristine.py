@@ -17,7 +17,9 @@ from kbit.spec.errors import UnsupportedError
 from kbit.spec.quant import CONTROL, QuantSpec
 
 INT3 = QuantSpec(data_type="int", bits=3, block_size=64)
+PROXY = QuantSpec(data_type="int", bits=3, block_size=64, outlier_fraction=0.1)
 SPECS = [
+    PROXY,
     INT3,
     QuantSpec(data_type="quantile", bits=4, block_size="tensor"),
     CONTROL,

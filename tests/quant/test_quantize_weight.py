@@ -1,5 +1,7 @@
 """One weight through one spec: errors on Gaussian weights, an independent quantizer, what it refuses."""
 
+from dataclasses import replace
+
 import bitsandbytes.functional as bnb
 import pytest
 import torch
@@ -8,6 +10,7 @@ from quant_specs import any_spec
 from kbit.kernels import ops
 from kbit.quant import quantize_weight
 from kbit.quant.codebooks import CODEBOOKS
+from kbit.spec import members
 from kbit.spec.errors import UnsupportedError, UserError
 from kbit.spec.quant import CONTROL, QuantSpec
 
@@ -159,7 +162,8 @@ def test_names_a_tensor_whose_absmax_overflows() -> None:
     assert quantize_weight((weight + 4481).bfloat16(), spec("int", 4), "w").max() == torch.tensor(70_000).bfloat16()
 
 
-def test_refuses_what_it_cannot_do() -> None:
+def test_refuses_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(members.OUTLIER_RULES, "proxy", replace(members.OUTLIER_RULES["proxy"], built=False))
     with pytest.raises(UserError, match="outlier_rule=proxy"):
         quantize_weight(torch.zeros(2, 2), spec("int", 4, outlier_fraction=0.02), "w")
 

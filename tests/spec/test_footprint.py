@@ -1,7 +1,10 @@
 """Bit counts, against sums done by hand and the paper's own figures."""
 
+from dataclasses import replace
+
 import pytest
 
+from kbit.spec import members
 from kbit.spec.errors import UserError
 from kbit.spec.footprint import bits_per_param, count_footprint
 from kbit.spec.quant import CONTROL, QuantSpec
@@ -78,6 +81,17 @@ OTHERS = 1000
         # A mean per block, or one per tensor, which the paper's count takes for nothing.
         (spec(4, 64, centered="block"), WEIGHTS * 4 + 65 * 32, 4.5),
         (spec(4, 64, centered="tensor"), WEIGHTS * 4 + 65 * 16 + 3 * 16, 4.25),
+        # 10 % of 32, 32 and 7 inputs are 3, 3 and 1: their weights at 16 bits, and a bit for each input dimension.
+        (
+            spec(4, 64, outlier_fraction=0.1),
+            WEIGHTS * 4 + 65 * 16 + 12 * (3 * 96 + 3 * 32 + 1 * 5) + 32 + 32 + 7,
+            4.25 + 0.1 * 12,
+        ),
+        (
+            spec(3, 64, outlier_fraction=0.02, outlier_rule="own-std"),  # 0.64 of 32 is 1, 0.14 of 7 is none
+            WEIGHTS * 3 + 65 * 16 + 13 * (96 + 32) + 32 + 32,
+            3.25 + 0.02 * 13,
+        ),
         (CONTROL, WEIGHTS * 16, 16.0),
     ],
     ids=lambda value: value.slug if isinstance(value, QuantSpec) else None,
@@ -103,6 +117,7 @@ def test_a_model_without_linears() -> None:
     assert (footprint.body_bits, footprint.total_bits, footprint.bits_per_param) == (0, 160, 4.0)
 
 
-def test_refuses_what_it_cannot_count() -> None:
+def test_refuses_what_it_cannot_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(members.OUTLIER_RULES, "proxy", replace(members.OUTLIER_RULES["proxy"], built=False))
     with pytest.raises(UserError, match="outlier_rule=proxy"):
         count_footprint(spec(4, 64, outlier_fraction=0.02), LINEARS, 0)

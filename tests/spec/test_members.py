@@ -101,6 +101,10 @@ def test_a_standard_brings_its_scale_format() -> None:
         ),
         ({"data_type": "int", "bits": 4, "outlier_fraction": -0.1}, "outlier_fraction -0.1 is not legal"),
         ({"data_type": "int", "bits": 4, "outlier_fraction": float("nan")}, "outlier_fraction nan is not legal"),
+        (
+            {"data_type": "int", "bits": 4, "outlier_fraction": 0.02, "rotation": "hadamard"},
+            "outlier_fraction 0.02 is not legal with rotation 'hadamard'.*: accepted is 0, or rotation none",
+        ),
     ],
     ids=lambda value: value["data_type"] if isinstance(value, dict) else "",
 )

@@ -94,16 +94,6 @@ def test_snakemake_prints_the_same_line_and_exits_1(workspace):
     assert workspace.call(*command, expect=1).stderr.splitlines()[-1] == line
 
 
-def test_an_unbuilt_option_is_planned_but_refused(workspace):
-    def change(study):
-        study["grids"][0]["outlier_fractions"] = [0.02]
-
-    edit(workspace, "config/small.yaml", change)
-    assert json.loads(workspace.kbit("plan", "--json", "config/small.yaml").stdout)["unbuilt"] == ["outlier_rule=proxy"]
-    (line,) = workspace.run(expect=2).stderr.splitlines()
-    assert "outlier_rule=proxy" in line
-
-
 def test_a_truncated_part_is_named_with_the_command_that_drops_it(workspace):
     before = workspace.evaluations()
     part = workspace.parts()[0]

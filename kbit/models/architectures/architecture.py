@@ -1,4 +1,4 @@
-"""What an architecture file states: where the blocks are, which of their layers are quantized, how tries are run."""
+"""What an architecture file states: where the blocks are, what their layers do, how tries are run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from kbit.models.architectures.roles import Feeder, Roles
 from kbit.models.inputs import ModelInputs
 from kbit.spec.errors import UserError
 
@@ -23,6 +24,11 @@ class Architecture:
     """Path of the list of transformer blocks within the causal LM."""
     block_linears: tuple[str, ...]
     """Paths of the quantized layers within a block, in the order in which data meets them."""
+    roles: Roles
+    """What each of them does."""
+    stem: tuple[tuple[str, ...], ...]
+    """Paths, within the causal LM, of what is summed to the hidden states of the first block; of each tuple, the first
+    that the model has."""
     after_blocks: tuple[str, ...]
     """Paths, within the causal LM, of what follows the blocks before the head, in order; a model may lack some."""
     run_tries: Callable[[PreTrainedModel, ModelInputs, Tensor], Tensor] | None = None
@@ -40,4 +46,16 @@ class Architecture:
                     f"{self.model_type!r}: {', '.join(self.block_linears)} (kbit/models/architectures)"
                 )
             found |= {f"{self.blocks}.{index}.{name}": inside[name] for name in self.block_linears}
+        return found
+
+    def feeders(self, model: PreTrainedModel) -> dict[str, tuple[Feeder, ...]]:
+        """Path of a quantized layer -> whose outputs its input dimensions are; see `Roles.feeders`."""
+        modules = dict(model.named_modules())
+        writers = tuple(Feeder(next(path for path in paths if path in modules), "embedding") for paths in self.stem)
+        found = {}
+        for index in range(len(model.get_submodule(self.blocks))):
+            block = f"{self.blocks}.{index}"
+            for name in self.block_linears:
+                found[f"{block}.{name}"] = self.roles.feeders(name, model.config, block, writers)
+            writers = self.roles.last_writers(model.config, block)
         return found

@@ -5,6 +5,7 @@ from torch import Tensor
 from transformers import BloomModel
 
 from kbit.models.architectures.architecture import Architecture
+from kbit.models.architectures.roles import Roles, fused_by_head
 from kbit.models.inputs import ModelInputs
 
 
@@ -32,6 +33,15 @@ ARCHITECTURE = Architecture(
     model_type="bloom",
     blocks="transformer.h",
     block_linears=("self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+    roles=Roles(
+        kvq=("self_attention.query_key_value",),
+        attention_output=("self_attention.dense",),
+        ffn1=("mlp.dense_h_to_4h",),
+        ffn2=("mlp.dense_4h_to_h",),
+        value="self_attention.query_key_value",
+        value_units=lambda config: fused_by_head(config.n_head, config.hidden_size // config.n_head),
+    ),
+    stem=(("transformer.word_embeddings",),),
     after_blocks=("transformer.ln_f",),
     run_tries=run_tries,
 )

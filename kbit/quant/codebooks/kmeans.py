@@ -19,30 +19,33 @@ PIECE_WEIGHTS = 1 << 20
 """Weights worked on at a time: each takes some sixty bytes meanwhile."""
 
 
-def codebook(spec: QuantSpec, weight: Tensor) -> Tensor:
+def codebook(spec: QuantSpec, weight: Tensor, is_kept: Tensor | None = None) -> Tensor:
     """Centres of weighted k-means on t = weight / stored scale, weights scale^2: the error that counts is the weight's.
 
     Lloyd's iteration on a histogram, from levels spaced by the cube root of the density, the optimum for many levels:
     any4 (Elhoushi & Johnson, 2025) without its calibration. A level is stored in fp16 and used as stored. Worked out on
-    the CPU, whose sums have one order. Returns f32 [<= 2^k], or [out, 2^k] for `kmeans-row`, where levels may repeat.
+    the CPU, whose sums have one order. is_kept: bool [in], input dimensions to leave out. Returns f32 [<= 2^k], or
+    [out, 2^k] for `kmeans-row`, where levels may repeat.
     """
     by_row, n = DATA_TYPES[spec.data_type].table == "row", 2**spec.bits
     scales = Scales(weight, spec, spec.data_type)
     flat, scale = scales.centered.cpu().reshape(-1), scales.scale.cpu()
+    counts = torch.ones(weight.shape[-1], dtype=torch.float64) if is_kept is None else (~is_kept).cpu().double()
     width = weight.shape[-1] if by_row else weight.numel()
     step = min(max(PIECE_WEIGHTS // width, 1), ROWS) * width
-    tables = [
-        iterate(*histogram(flat, range(first, min(first + step, len(flat))), width, scale, scales.block_size), n)
-        for first in range(0, len(flat), step)
-    ]
+    stretches = [range(first, min(first + step, len(flat))) for first in range(0, len(flat), step)]
+    tables = [iterate(*histogram(flat, places, width, scale, scales.block_size, counts), n) for places in stretches]
     levels = torch.cat(tables).half().float()
     return (levels if by_row else torch.unique(levels)).to(weight.device)
 
 
-def histogram(flat: Tensor, places: range, width: int, scale: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
+def histogram(
+    flat: Tensor, places: range, width: int, scale: Tensor, block_size: int, counts: Tensor
+) -> tuple[Tensor, Tensor]:
     """Sums of scale^2 and of scale^2 t in every bin of some rows, f64 [rows, BINS] both.
 
-    flat: all weights [n]; places: of those of the rows, each `width` long; scale f32 [blocks] of all blocks.
+    flat: all weights [n]; places: of those of the rows, each `width` long; scale f32 [blocks] of all blocks; counts
+    [in]: 1 for input dimensions whose weights are counted, else 0.
     """
     mass, moment = torch.zeros(2, len(places) // width * BINS, dtype=torch.float64)
     for first in range(places.start, places.stop, PIECE_WEIGHTS):
@@ -51,7 +54,7 @@ def histogram(flat: Tensor, places: range, width: int, scale: Tensor, block_size
         scale_of_weight = scale[place // block_size]
         t = (flat[first:end].float() * reciprocal(scale_of_weight)).clamp(-1, 1).double()
         bins = ((t + 1) * (BINS / 2)).long().clamp_max(BINS - 1) + (place - places.start) // width * BINS
-        squares = scale_of_weight.double().square()
+        squares = scale_of_weight.double().square() * counts[place % len(counts)]
         mass += torch.bincount(bins, squares, minlength=len(mass))
         moment += torch.bincount(bins, squares * t, minlength=len(moment))
     return mass.view(-1, BINS), moment.view(-1, BINS)

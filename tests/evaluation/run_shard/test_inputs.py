@@ -2,14 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from kbit.spec import members
 from kbit.spec.errors import UserError
 from kbit.spec.quant import CONTROL, QuantSpec
 
 
-def test_unbuilt_options_are_refused_before_anything_is_evaluated(job):
+def test_unbuilt_options_are_refused_before_anything_is_evaluated(job, monkeypatch):
+    monkeypatch.setitem(members.OUTLIER_RULES, "proxy", replace(members.OUTLIER_RULES["proxy"], built=False))
     unbuilt = QuantSpec(data_type="int", bits=4, block_size=64, outlier_fraction=0.02)
     job.write_shard(job.shard_json((CONTROL, unbuilt)))
     with pytest.raises(UserError, match="outlier_rule=proxy can be planned but not yet evaluated"):
