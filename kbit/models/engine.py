@@ -6,9 +6,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 
 from kbit.models.inputs import ModelInputs
+from kbit.models.layer_statistics import LayerStatistics
 from kbit.spec.footprint import Footprint
 from kbit.spec.quant import QuantSpec
 
@@ -16,6 +17,8 @@ from kbit.spec.quant import QuantSpec
 class Engine(Protocol):
     """What scoring needs of a model. Implementations differ in where the weights lie, not in any score."""
 
+    model: PreTrainedModel
+    """Of the real class; where its weights do not lie whole on devices, its parameters hold no values."""
     config: PretrainedConfig
     device: torch.device
     """Where inputs and targets are put."""
@@ -27,6 +30,8 @@ class Engine(Protocol):
     """A pass over the weights is so dear that all batches at hand should share it."""
     shares_prefixes: bool
     """Rows may be tries."""
+    statistics: LayerStatistics
+    """Of the pristine weights."""
 
     def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
         """Within the block the model computes with weights under `spec`, see `kbit.models.pristine`.

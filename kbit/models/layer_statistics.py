@@ -29,7 +29,8 @@ class LayerStatistics:
         """model: with or without values. read: path of a layer -> its pristine weight, in its own layout. dtype,
         device: what the model computes with, where `read` gives something else.
         """
-        self._feeders = find_architecture(model.config).feeders(model)
+        self.feeders = find_architecture(model.config).feeders(model)
+        """Path of a quantized layer -> whose outputs its input dimensions are."""
         self._modules = dict(model.named_modules())
         self._owners = first_of_each_weight(model)
         self._read, self._dtype, self._device = read, dtype, device
@@ -41,10 +42,14 @@ class LayerStatistics:
         of them, as what is stored once can be quantized in one way only."""
         if "feeder_std" not in spec.needed_statistics:
             return NO_STATISTICS
+        return Statistics(feeder_std=self.feeder_std(name))
+
+    def feeder_std(self, name: str) -> Tensor:
+        """f32 [in]: the weight std of the hidden unit that feeds each input dimension of a layer."""
         owner = self._owners[name]
         if owner not in self._feeder_std:
-            self._feeder_std[owner] = combine([self.units_of(feeder) for feeder in self._feeders[owner]]).std
-        return Statistics(feeder_std=self._feeder_std[owner])
+            self._feeder_std[owner] = combine([self.units_of(feeder) for feeder in self.feeders[owner]]).std
+        return self._feeder_std[owner]
 
     def units_of(self, feeder: Feeder) -> UnitMoments:
         """Of every input dimension that a layer feeds."""

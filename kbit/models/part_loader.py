@@ -46,7 +46,7 @@ class PartLoader:
         self._stored = stored
         self._layers = {f"{path}.weight": layer for path, layer in layers.items()}
         self._dtype, self._device, self._owner = dtype, device, owner
-        self._statistics = LayerStatistics(
+        self.statistics = LayerStatistics(
             stored.model, lambda path: stored.read(f"{path}.weight"), dtype=dtype, device=device
         )
         self._checked: set[str] = set()
@@ -80,6 +80,6 @@ class PartLoader:
             self._checked.add(name)
         if name not in self._layers:
             return tensor
-        statistics = self._statistics.of(name.removesuffix(".weight"), spec)
+        statistics = self.statistics.of(name.removesuffix(".weight"), spec)
         values = quantize_values(tensor, self._layers[name], spec, name, statistics)
         return tensor if values is tensor else self.meter.add(values)

@@ -24,6 +24,7 @@ class Weights(Protocol):
     """The weights of a model that lies whole on its devices."""
 
     placement: str
+    statistics: LayerStatistics
 
     def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
         """Within the block the model computes with weights under `spec`.
@@ -41,10 +42,10 @@ class Twin:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self._statistics = live_statistics(model)
+        self.statistics = live_statistics(model)
 
     def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
-        return quantized(self.model, spec, self._statistics)
+        return quantized(self.model, spec, self.statistics)
 
 
 class PristineValues(Protocol):
@@ -123,7 +124,7 @@ class InPlace:
         self._values = values
         self._layers = linears(model)
         self._parameters = distinct_weights(model, self._layers)
-        self._statistics = LayerStatistics(model, self.read_pristine)
+        self.statistics = LayerStatistics(model, self.read_pristine)
         self._holds: QuantSpec | None = CONTROL
         """The spec that the linears are under; None while or after they were changed in part."""
         self._is_open = False
@@ -149,7 +150,7 @@ class InPlace:
         self._holds = None
         for name, parameter in self._parameters.items():
             values = arrive(self._values, name, parameter)
-            statistics = self._statistics.of(name, spec)
+            statistics = self.statistics.of(name, spec)
             parameter.copy_(quantize_values(values, self._layers[name], spec, f"{name}.weight", statistics))
         self._holds = spec
 

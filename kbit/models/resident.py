@@ -24,6 +24,7 @@ class Resident:
         self.model = model
         self.weights = weights or Twin(model)
         self.placement = self.weights.placement
+        self.statistics = self.weights.statistics
         self.config = model.config
         self.architecture = find_architecture(model.config)
         self.shares_prefixes = self.architecture.run_tries is not None

@@ -52,6 +52,7 @@ class Streamed:
         layers = linears(self.model)
         self._weights = distinct_weights(self.model, layers)
         self._loader = PartLoader(stored, layers, dtype, device, owner)
+        self.statistics = self._loader.statistics
         self._parts = cut_model(self.architecture, self.model)
         self._stem = stem_part(self.architecture, self.model, self._parts.stem)
         self._spec: QuantSpec | None = None

@@ -1,6 +1,5 @@
 """A user's mistake ends in one line and exit code 2 from kbit, and the same line and exit code 1 from snakemake."""
 
-import json
 import shutil
 import sys
 

@@ -59,3 +59,7 @@ class Architecture:
                 found[f"{block}.{name}"] = self.roles.feeders(name, model.config, block, writers)
             writers = self.roles.last_writers(model.config, block)
         return found
+
+    def role_of(self, linear: str) -> str:
+        """The role of a quantized layer, by its path within the causal LM."""
+        return self.roles.find(linear.removeprefix(f"{self.blocks}.").split(".", 1)[1])
