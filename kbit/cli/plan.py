@@ -29,8 +29,12 @@ def print_plan(estimator: Estimator, as_json: bool) -> None:
         return
     plan = estimator.plan
     console = open_console()
-    console.print(counts_table(plan, summary))
-    console.print(f"tasks: {', '.join(task.name for task in plan.study.tasks)}")
+    if plan.cells:
+        console.print(counts_table(plan, summary))
+    if plan.study.tasks:
+        console.print(f"tasks: {', '.join(task.name for task in plan.study.tasks)}")
+    for published in summary["published"]:
+        console.print(f"published: {published['cells']:,} cells, {published['title']}", highlight=False)
     if summary["total"]["gpu_hours"]:
         console.print(cost_table(summary))
     if summary["jobs"]["total"]:
@@ -130,6 +134,10 @@ def summarize(estimator: Estimator) -> dict[str, object]:
         "tasks": [task.name for task in plan.study.tasks],
         "families": [{"family": family, **count(estimator, family)} for family in families],
         "total": count(estimator, None),
+        "published": [
+            {"name": one.publication.name, "title": one.publication.config.title, "cells": len(one.cells)}
+            for one in plan.imports
+        ],
         "jobs": summarize_jobs(estimator),
         "hardware": estimator.hardware.model_dump(),
         "speeds": speeds(estimator),

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from kbit.plan.plan import Plan, plan_study
+from kbit.spec.published import PublishedCell
 from kbit.store.atomic import write_bytes
 from kbit.store.paths import claims_path, fits_path, report_path, tables_folder
 
@@ -29,9 +30,28 @@ def plan_frame(plan: Plan) -> pl.DataFrame:
         }
         for cell in plan.cells
     ]
+    rows += [published_row(cell) for one in plan.imports for cell in one.cells]
     return pl.DataFrame(
         rows, schema_overrides={"tokens_seen": pl.Int64, "chance": pl.Float64}, infer_schema_length=None
     )
+
+
+def published_row(cell: PublishedCell) -> dict[str, object]:
+    """The same of a published cell, with the names that its description gives."""
+    return {
+        "cell_id": cell.cell_id,
+        "model": cell.model.name,
+        "family": cell.model.family,
+        "model_id": cell.model_id,
+        "planned_parameters": cell.model.parameters,
+        "tokens_seen": cell.model.tokens_seen,
+        "spec": cell.spec.slug,
+        "task": cell.task.name,
+        "task_kind": cell.task.kind,
+        "task_metric": cell.task.metric,
+        "task_label": cell.task.title or cell.task.name,
+        "chance": cell.task.chance,
+    }
 
 
 def build_study_tables(study: Path) -> None:
@@ -42,7 +62,7 @@ def build_study_tables(study: Path) -> None:
 
     plan = plan_study(study)
     folder = tables_folder(plan.study.name)
-    build_tables(plan_frame(plan), [shard.part for shard in plan.shards], folder)
+    build_tables(plan_frame(plan), plan.parts, folder)
     keep_throughput(plan, read_table(folder, "cells"))
     for stamp in folder.glob("plan.*"):
         stamp.unlink()
@@ -53,9 +73,8 @@ def fit_study_tables(study: Path) -> None:
     from kbit.scaling import fit_study
 
     plan = plan_study(study)
-    parts = [shard.part for shard in plan.shards]
     name = plan.study.name
-    fit_study(tables_folder(name), parts, fits_path(name), tell_progress, claims_path(name))
+    fit_study(tables_folder(name), plan.parts, fits_path(name), tell_progress, claims_path(name))
 
 
 def tell_progress(line: str) -> None:
@@ -65,6 +84,7 @@ def tell_progress(line: str) -> None:
 
 def render_study_report(study: Path) -> None:
     from kbit.report import render_report
+    from kbit.report.recipes import STUDY_KEYS
 
     plan = plan_study(study)
     name, config = plan.study.name, plan.study.config
@@ -74,5 +94,7 @@ def render_study_report(study: Path) -> None:
         "plan": plan.key,
         "dtype": config.dtype,
         "item_limit": config.item_limit,
+        "file": study.as_posix(),
+        "settings": {key: getattr(config, key) for key in STUDY_KEYS},
     }
-    render_report(presented, tables_folder(name), fits_path(name), report_path(name))
+    render_report(presented, tables_folder(name), fits_path(name), report_path(name), claims_path(name))

@@ -7,6 +7,7 @@ from pathlib import Path
 from kbit import __version__
 from kbit.plan.cells import expand_cells
 from kbit.plan.hub import write_task_locator
+from kbit.plan.imports import Import
 from kbit.plan.shards import Shard, cut_shards
 from kbit.spec.cell import Cell
 from kbit.spec.digest import digest_json
@@ -25,6 +26,13 @@ class Plan:
     study: Study
     cells: tuple[Cell, ...]
     shards: tuple[Shard, ...]
+    imports: tuple[Import, ...] = ()
+    """Published tables."""
+
+    @cached_property
+    def parts(self) -> list[Path]:
+        """Every part of the study: of its shards, then of its published tables."""
+        return [shard.part for shard in self.shards] + [one.part for one in self.imports]
 
     @cached_property
     def requests(self) -> dict[Path, RequestsSpec]:
@@ -38,8 +46,13 @@ class Plan:
         config = self.study.config
         presented = [[model.name, model.family, model.model_id, model.tokens_seen] for model in self.study.models]
         tasks = [task.entry.model_dump(mode="json", exclude={"items", "tokens_per_item"}) for task in self.study.tasks]
-        parts = sorted(str(shard.part) for shard in self.shards)
+        parts = sorted(map(str, self.parts))
+        presented += [one.presented for one in self.imports]
         return digest_json([parts, presented, tasks, config.name, config.title, __version__])[:12]
+
+    def published(self, publication: str, key: str) -> Import:
+        """The import of a part, by the wildcards of its path."""
+        return next(one for one in self.imports if (one.publication.name, one.key) == (publication, key))
 
     def shard(self, model: str, slice: str, key: str) -> Shard:  # noqa: A002 - Snakemake's wildcards, by name
         """The shard of a part, by the wildcards of its path."""
@@ -71,9 +84,10 @@ def plan_study(path: Path) -> Plan:
     """Plan the study of a YAML file. UserError for every mistake in it."""
     study = load_study(path)
     cells = expand_cells(study)
-    if not cells:
+    if not cells and not study.publications:
         raise UserError(f"{path} asks for no cell: grids is empty and baseline is false")
-    return Plan(study, cells, cut_shards(cells, study.config.token_budget))
+    imports = tuple(map(Import, study.publications))
+    return Plan(study, cells, cut_shards(cells, study.config.token_budget), imports)
 
 
 def check_runnable(plan: Plan) -> None:

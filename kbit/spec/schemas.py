@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kbit.spec.hardware import Hardware
 from kbit.spec.models import ModelsFile
+from kbit.spec.published import SourceConfig
 from kbit.spec.section import Section
 from kbit.spec.study import StudyConfig
 from kbit.spec.tasks import TasksFile
@@ -20,6 +21,7 @@ SCHEMAS: dict[str, type[Section]] = {
     "models.json": ModelsFile,
     "tasks.json": TasksFile,
     "hardware.json": Hardware,
+    "published.json": SourceConfig,
 }
 
 

@@ -6,11 +6,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from kbit.spec.errors import UserError
 from kbit.spec.grid import GridConfig
 from kbit.spec.models import Model, ModelsFile, resolve_model
+from kbit.spec.published import Publication, read_publication
 from kbit.spec.section import Section, load_section
 from kbit.spec.tasks import Task, TasksFile, resolve_task
 
@@ -44,24 +45,40 @@ class StudyConfig(Section):
     tasks_files: tuple[str, ...] = Field(
         default=("tasks.yaml",), min_length=1, description="Lists of tasks, relative to this file."
     )
+    published: tuple[str, ...] = Field(
+        default=(), description="Descriptions of tables that others published, relative to this file."
+    )
     models: tuple[str, ...] = Field(
-        min_length=1, description="Model names; shell patterns such as pythia-* select several."
+        default=(),
+        description="Model names; shell patterns such as pythia-* select several. Needed unless all is published.",
     )
     exclude_models: tuple[str, ...] = Field(default=(), description="Names or patterns taken out again.")
     tasks: tuple[
         Annotated[TaskChoice, BeforeValidator(choice_from_name, json_schema_input_type=str | TaskChoice)], ...
-    ] = Field(min_length=1, description="Tasks every model is scored on.")
+    ] = Field(default=(), description="Tasks every model is scored on. Needed with models.")
     item_limit: int | None = Field(
         default=None, gt=0, description="Score the first so many items of each task; null scores all."
     )
-    dtype: Dtype = Field(
-        description="Compute dtype; float16 and bfloat16 also set the dtype of the weights that are quantized."
+    dtype: Dtype | None = Field(
+        default=None,
+        description="Compute dtype; float16 and bfloat16 also set the dtype of the weights that are quantized. Needed "
+        "with models.",
     )
     token_budget: int = Field(default=4096, gt=0, description="Tokens of one scoring batch.")
     baseline: bool = Field(default=True, description="Add the 16-bit control of every model.")
     grids: tuple[GridConfig, ...] = Field(
         default=(), description="What is varied; a cell named by several grids is evaluated once."
     )
+
+    @model_validator(mode="after")
+    def check_models(self) -> "StudyConfig":
+        """What is evaluated needs models, tasks and a dtype; a study of published tables alone has none of them."""
+        needed = {"models": self.models, "tasks": self.tasks, "dtype": self.dtype}
+        absent = [name for name, value in needed.items() if not value]
+        if absent and (len(absent) < len(needed) or not self.published or self.grids):
+            verb = "is" if len(absent) == 1 else "are"
+            raise ValueError(f"{' and '.join(absent)} {verb} missing; only published tables alone need none of these")
+        return self
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,7 @@ class Study:
     path: Path
     models: tuple[Model, ...]
     tasks: tuple[Task, ...]
+    publications: tuple[Publication, ...] = ()
 
     @property
     def name(self) -> str:
@@ -81,9 +99,28 @@ class Study:
 def load_study(path: Path) -> Study:
     """Read a study and everything it names. UserError for every mistake in it."""
     config = load_section(StudyConfig, path)
-    models = select_models(config, path)
+    models = select_models(config, path) if config.models else ()
     check_grid_patterns(config, models, path)
-    return Study(config, path, models, select_tasks(config, path))
+    tasks = select_tasks(config, path) if config.tasks else ()
+    publications = tuple(read_publication(path.parent / name) for name in config.published)
+    check_distinct_names(models, publications, path)
+    return Study(config, path, models, tasks, publications)
+
+
+def check_distinct_names(models: Sequence[Model], publications: Sequence[Publication], path: Path) -> None:
+    """UserError if two publications, or two models of whatever source, have one name."""
+    names = [publication.name for publication in publications]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"two published tables are named {twice!r} (published of {path})")
+    origins = {model.name: "the study's models" for model in models}
+    for publication in publications:
+        for name in publication.models:
+            if name in origins:
+                raise UserError(
+                    f"two models are named {name!r}, in {origins[name]} and in {publication.path}: "
+                    f"give one another name (published of {path})"
+                )
+            origins[name] = str(publication.path)
 
 
 def select_models(config: StudyConfig, path: Path) -> tuple[Model, ...]:

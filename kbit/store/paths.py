@@ -9,6 +9,11 @@ def part_path(model: str, slice_name: str, key: str) -> Path:
     return RESULTS / "parts" / model / f"{slice_name}.{key}.parquet"
 
 
+def published_path(publication: str, key: str) -> Path:
+    """The part made of a published table: a copy of what its CSV says, so that no journal stands behind it."""
+    return RESULTS / "published" / f"{publication}.{key}.parquet"
+
+
 def shard_path(model: str, slice_name: str, key: str) -> Path:
     return RESULTS / "shards" / model / f"{slice_name}.{key}.json"
 

@@ -15,6 +15,11 @@ def parts(model: str = "*") -> list[Path]:
     return sorted((RESULTS / "parts").glob(f"{model}/[!.]*.parquet"))
 
 
+def published_parts() -> list[Path]:
+    """Parts made of published tables."""
+    return sorted((RESULTS / "published").glob("[!.]*.parquet"))
+
+
 def journals(model: str = "*") -> list[Path]:
     return sorted((RESULTS / "journal").glob(f"{model}/[!.]*.jsonl"))
 

@@ -86,6 +86,7 @@ def unneeded_files(plans: Iterable[Plan]) -> list[Item]:
     traces = unneeded_traces(plans)
     listed = {
         PARTS: inventory.parts(),
+        "published tables": inventory.published_parts(),
         "shard files": inventory.shard_files(),
         "requests": inventory.requests_files(),
         "models and data sets": inventory.hub_files(),

@@ -8,7 +8,7 @@ from kbit.plan.plan import Plan
 from kbit.store.paths import RESULTS
 
 FOLDERS = (RESULTS / "logs", RESULTS / "benchmarks")
-OF_FILES = ("evaluate", "build_requests", "fetch_model", "fetch_task")
+OF_FILES = ("evaluate", "build_requests", "fetch_model", "fetch_task", "import_published")
 """Rules with a job for each shared file of a kind."""
 OF_STUDIES = ("tables", "fit", "report")
 """Rules with one job a study."""
@@ -37,5 +37,7 @@ def jobs_of(plan: Plan) -> Iterator[str]:
         yield f"fetch_model/{model.slug}"
     for task in plan.study.tasks:
         yield f"fetch_task/{task.name}.{data_digest(task)}"
+    for one in plan.imports:
+        yield f"import_published/{one.publication.name}.{one.key}"
     for rule in OF_STUDIES:
         yield f"{rule}/{plan.study.name}"

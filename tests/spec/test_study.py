@@ -9,7 +9,7 @@ import yaml
 
 from kbit.spec.errors import UserError
 from kbit.spec.grid import GridConfig
-from kbit.spec.members import DATA_TYPES
+from kbit.spec.members import DATA_TYPES, SOLVERS
 from kbit.spec.study import StudyConfig, load_study
 
 STUDY = {
@@ -89,7 +89,7 @@ MISTAKES = {
         "study.yaml: grids[0].block_size: unknown key 'block_size': accepted here are "
         + ", ".join(sorted(GridConfig.model_fields)),
     ),
-    "missing key": ({"dtype": None}, "study.yaml: dtype: None: input should be 'float32', 'float16' or 'bfloat16'"),
+    "missing key": ({"dtype": None}, "study.yaml: dtype is missing; only published tables alone need none of these"),
     "unknown data type": (
         {"grids": [{**GRID, "data_types": ["posit"]}]},
         f"study.yaml: grids[0]: data_type 'posit' is not one of {', '.join(DATA_TYPES)}",
@@ -120,7 +120,7 @@ MISTAKES = {
     ),
     "unknown solver": (
         {"grids": [{**GRID, "solvers": ["guess"]}]},
-        "study.yaml: grids[0]: solver 'guess' is not one of rtn",
+        f"study.yaml: grids[0]: solver 'guess' is not one of {', '.join(SOLVERS)}",
     ),
     "unknown dtype": (
         {"dtype": "float8"},
@@ -270,3 +270,43 @@ def test_study_is_frozen(folder):
 def test_paths_are_those_of_the_file(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert load_study(Path("study.yaml")).models[0].path == (folder / "first").resolve()
+
+
+PUBLISHED = {
+    "name": "paper",
+    "title": "A paper",
+    "url": "https://example.org",
+    "licence": "CC0-1.0",
+    "file": "table.csv",
+    "model": "model",
+    "task": {"constant": "piqa"},
+    "spec": {"bits": {"constant": 16}, "data_type": {"constant": "none"}, "block_size": {"constant": "row"}},
+    "metrics": [{"name": {"constant": "acc"}, "value": "acc"}],
+    "models": [{"label": "A", "name": "theirs", "family": "F", "parameters": 1000}],
+    "tasks": [{"label": "piqa", "name": "piqa", "kind": "zero-shot", "metric": "acc", "chance": 0.5}],
+}
+
+
+def write_published(folder, file="paper.yaml", **changes):
+    (folder / "table.csv").write_text("model,acc\nA,0.5\n")
+    write(folder, file, {**PUBLISHED, **changes})
+
+
+def test_a_study_may_be_of_published_tables_alone(folder):
+    write_published(folder)
+    write(folder, "study.yaml", {"name": "s", "title": "S", "published": ["paper.yaml"]})
+    study = load_study(folder / "study.yaml")
+    assert (study.models, study.tasks, study.config.dtype) == ((), (), None)
+    assert [publication.models for publication in study.publications] == [["theirs"]]
+
+
+def test_a_published_model_needs_a_name_of_its_own(folder):
+    write_published(folder, models=[PUBLISHED["models"][0] | {"name": "first"}])
+    write(folder, "study.yaml", {**STUDY, "published": ["paper.yaml"]})
+    assert "two models are named 'first', in the study's models and in" in mistake(folder)
+    write_published(folder)
+    write_published(folder, "again.yaml", name="again")
+    write(folder, "study.yaml", {**STUDY, "published": ["paper.yaml", "again.yaml"]})
+    assert "two models are named 'theirs'" in mistake(folder)
+    write(folder, "study.yaml", {**STUDY, "published": ["paper.yaml", "paper.yaml"]})
+    assert mistake(folder) == "two published tables are named 'paper' (published of study.yaml)"

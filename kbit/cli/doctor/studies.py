@@ -35,7 +35,9 @@ def check(named: Sequence[Path]) -> Iterator[Finding]:
                 " && ".join(f"kbit pin {quote(str(sheet))}" for sheet in data_sheets(plan)),
             )
         else:
-            yield Finding("ok", f"{path}: {len(plan.cells):,} cells of {len(plan.study.models)} models")
+            published = sum(len(one.cells) for one in plan.imports)
+            also = f", and {published:,} published ones" if published else ""
+            yield Finding("ok", f"{path}: {len(plan.cells):,} cells of {len(plan.study.models)} models{also}")
 
 
 def data_sheets(plan: Plan) -> list[Path]:

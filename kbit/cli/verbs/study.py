@@ -63,6 +63,21 @@ def fetch(study: StudyFile) -> None:
     fetch_study(study)
 
 
+@verb(name="import")
+def import_published(
+    description: Annotated[Path, typer.Argument(help="YAML that says what the columns of a CSV file mean.")],
+    part: Annotated[Path | None, typer.Option(help="Parquet file that a study planned (rules name it).")] = None,
+    json: AsJson = False,
+) -> None:
+    """Make rows of a table that others published, and say what is in it. A study names it under `published`.
+
+    Example: kbit import data/published/autoround.yaml
+    """
+    from kbit.cli.importing import import_table
+
+    import_table(description, part, as_json=json)
+
+
 @verb()
 def pin(
     data_sheet: Annotated[Path, typer.Argument(help="Such as config/models.yaml or config/tasks.yaml.")],

@@ -12,6 +12,7 @@ from kbit.upkeep.finding import Finding
 from kbit.upkeep.verify.journals import check_journal
 from kbit.upkeep.verify.leftovers import check_leftovers
 from kbit.upkeep.verify.parts import check_part
+from kbit.upkeep.verify.published import check_published_part
 from kbit.upkeep.verify.records import Records
 from kbit.upkeep.verify.requests import check_requests_file
 from kbit.upkeep.verify.shard_files import check_shard_file
@@ -20,7 +21,8 @@ from kbit.upkeep.verify.times import check_times
 
 def files_to_read() -> list[Path]:
     """What `verify_results` reads."""
-    return [*inventory.journals(), *inventory.parts(), *inventory.shard_files(), *inventory.requests_files()]
+    parts = [*inventory.parts(), *inventory.published_parts()]
+    return [*inventory.journals(), *parts, *inventory.shard_files(), *inventory.requests_files()]
 
 
 def verify_results(counts: Counter[str], was_read: Callable[[Path], None] = lambda _path: None) -> Iterator[Finding]:
@@ -42,6 +44,10 @@ def verify_results(counts: Counter[str], was_read: Callable[[Path], None] = lamb
             was_read(part)
         counts["rows in parts"] += records.n_copies
         yield from records.findings()
+    for part in inventory.published_parts():
+        counts["published tables"] += 1
+        yield from check_published_part(part)
+        was_read(part)
     for shard in inventory.shard_files():
         counts["shard files"] += 1
         yield from check_shard_file(shard)

@@ -1,0 +1,24 @@
+"""Makes parts of the tables that others published. A local rule of a second or two: nothing is evaluated.
+
+in    the description that the study names, and the CSV file that it describes
+out   results/published/{publication}.{key}.parquet    one row per cell, columns in docs/rows.md
+
+The content of both files is in the key.
+"""
+
+
+rule import_published:
+    input:
+        lambda wildcards: ancient([str(path) for path in PLAN.published(**wildcards).inputs]),
+    output:
+        "results/published/{publication}.{key}.parquet",
+    log:
+        "results/logs/import_published/{publication}.{key}.log",
+    benchmark:
+        "results/benchmarks/import_published/{publication}.{key}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "kbit import {input[0]:q} --part {output:q} 2> {log:q}"
