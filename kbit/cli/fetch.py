@@ -32,7 +32,7 @@ def hub_sources(plan: Plan) -> Iterator[tuple[Fetch, Path, dict, list[Path]]]:
         for stamp in model_stamps(model):
             made = [shard.part for shard in plan.shards if shard.model.model_id == model.model_id]
             yield fetch_model_to, stamp, model.locator(), made
-    for task in plan.study.tasks:
+    for task in plan.tasks:
         for stamp in task_stamps(task):
             made = [path for path, spec in plan.requests.items() if spec.task == task]
             yield fetch_task_to, stamp, task.locator(), made

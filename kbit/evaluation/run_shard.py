@@ -15,6 +15,7 @@ from kbit.evaluation.gpus import check_listed
 from kbit.evaluation.part_metadata import part_metadata
 from kbit.evaluation.provenance import utc_now
 from kbit.evaluation.supervisor import Supervisor
+from kbit.spec.calibration import CALIBRATION
 from kbit.spec.errors import UserError
 from kbit.spec.rows import FINAL_STATUSES
 from kbit.store.journal import JournalState, read_journals
@@ -120,6 +121,7 @@ def is_wanted(frame: pl.DataFrame, known: JournalState, wanted: set[str]) -> pl.
 def check_inputs(shard: ShardFile, missing: Sequence[ShardCell]) -> None:
     """UserError, before a worker is started, for a file it would not find."""
     paths = [locator_path(shard.model), *(requests_path(cell.task, cell.requests) for cell in missing)]
+    paths += [requests_path(CALIBRATION, cell.calibration) for cell in missing if cell.calibration]
     for path in dict.fromkeys(paths):
         if not path.is_file():
             raise UserError(f"no file {path}, which shard {shard.name} needs; the study's run makes it")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from kbit.spec.calibration import calibration_identity
 from kbit.spec.cell import Cell, cell_id, spec_identity
 from kbit.spec.grid import GridConfig
 from kbit.spec.models import Model
@@ -13,7 +14,9 @@ from kbit.spec.tasks import Task
 
 def expand_cells(study: Study) -> tuple[Cell, ...]:
     """All cells, model by model in the order of the data sheet, the 16-bit control first."""
-    grids = [(grid, [(spec, spec_identity(spec)) for spec in grid.specs()]) for grid in study.config.grids]
+    calibration = study.calibration
+    shown = None if calibration is None else calibration_identity(calibration)
+    grids = [(grid, [(spec, spec_identity(spec)) for spec in grid.specs(shown)]) for grid in study.config.grids]
     control = [(CONTROL, spec_identity(CONTROL))] if study.config.baseline else []
     dtype = study.config.dtype
     cells = []
@@ -24,7 +27,8 @@ def expand_cells(study: Study) -> tuple[Cell, ...]:
                 for task in tasks:
                     digest = cell_id(model.model_id, identity, task.identity, dtype)
                     if digest not in chosen:
-                        chosen[digest] = Cell(digest, model, spec, task, dtype)
+                        text = None if spec.calibration is None else calibration
+                        chosen[digest] = Cell(digest, model, spec, task, dtype, text)
         cells.extend(chosen.values())
     return tuple(cells)
 

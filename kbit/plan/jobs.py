@@ -17,7 +17,7 @@ class PlannedJobs:
         self.estimator = estimate_study(plan, hardware)
 
     def requests(self, model: str, slice: str, key: str) -> list[str]:  # noqa: A002 - Snakemake's wildcards, by name
-        """The requests files of a shard's tasks."""
+        """The requests files of a shard's tasks, and of what its specs are calibrated on."""
         return [str(path) for path in self.plan.shard(model, slice, key).requests]
 
     def model_stamps(self, model: str, slice: str, key: str) -> list[str]:  # noqa: A002

@@ -14,6 +14,7 @@ from kbit.spec.digest import digest_json
 from kbit.spec.errors import UserError
 from kbit.spec.requests import RequestsSpec
 from kbit.spec.study import Study, load_study
+from kbit.spec.tasks import Task
 from kbit.store.atomic import write_json_if_absent, write_json_if_changed
 from kbit.store.disk import cannot_write
 from kbit.store.paths import RESULTS, locator_path, part_path, requests_path, requests_spec_path, tables_folder
@@ -35,9 +36,15 @@ class Plan:
         return [shard.part for shard in self.shards] + [one.part for one in self.imports]
 
     @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """All that is read: the study's tasks, and the text that its specs are calibrated on, if any is."""
+        is_calibrated = any(cell.calibration is not None for cell in self.cells)
+        return (*self.study.tasks, self.study.calibration) if is_calibrated else self.study.tasks
+
+    @cached_property
     def requests(self) -> dict[Path, RequestsSpec]:
         """Requests files by path: one per task and tokenizer."""
-        specs = (RequestsSpec(task, model) for model in self.study.models for task in self.study.tasks)
+        specs = (RequestsSpec(task, model) for model in self.study.models for task in self.tasks)
         return {requests_path(spec.task.name, spec.digest): spec for spec in specs}
 
     @cached_property
@@ -76,7 +83,7 @@ class Plan:
     def unpinned(self) -> list[str]:
         """Models and tasks of the hub without a revision: their weights and data are not identified."""
         models = [model.name for model in self.study.models if model.hub_id and not model.revision]
-        tasks = [task.name for task in self.study.tasks if task.entry.dataset and not task.entry.revision]
+        tasks = [task.name for task in self.tasks if task.entry.dataset and not task.entry.revision]
         return models + tasks
 
 
@@ -121,5 +128,5 @@ def write_files(plan: Plan) -> None:
     for model in plan.study.models:
         sizes = {"parameters": model.parameters, "quantized_parameters": model.quantized_parameters}
         write_json_if_changed(locator_path(model.slug), {**model.locator(), **sizes})
-    for task in plan.study.tasks:
+    for task in plan.tasks:
         write_task_locator(task)

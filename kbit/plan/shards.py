@@ -37,9 +37,10 @@ class Shard:
 
     @property
     def requests(self) -> list[Path]:
-        """The requests files of the shard's tasks."""
+        """The requests files of the shard's tasks, and of what its specs are calibrated on."""
         tasks = {cell.task.name: cell.task for cell in self.cells}
-        return [requests_path(name, requests_digest(task, self.model)) for name, task in tasks.items()]
+        texts = {cell.calibration for cell in self.cells if cell.calibration is not None}
+        return [requests_path(task.name, requests_digest(task, self.model)) for task in [*tasks.values(), *texts]]
 
     def to_json(self) -> dict[str, object]:
         """What the job reads: the cells themselves, never the study."""
@@ -62,6 +63,8 @@ class Shard:
                     "item_limit": cell.task.item_limit,
                     "requests": digests[cell.task.name],
                     "divergence": cell.task.divergence,
+                    # Absent, not null, for other specs: their shard files stay as they are.
+                    **({"calibration": requests_digest(text, self.model)} if (text := cell.calibration) else {}),
                 }
                 for cell in self.cells
             ],

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from kbit.plan.places import JobOptions, Resources, job_options
+from kbit.spec.calibration import CALIBRATION
 from kbit.spec.hardware import Hardware
 from kbit.store.atomic import read_planned
 from kbit.store.paths import locator_path, requests_path, shard_path
@@ -20,9 +21,11 @@ class SubmittedJobs:
         self.hardware = hardware
 
     def requests(self, model: str, slice: str, key: str) -> list[str]:  # noqa: A002 - Snakemake's wildcards, by name
-        """The requests files of a shard's tasks: if another node made them, Snakemake waits until they show here."""
+        """The requests files of a shard: if another node made them, Snakemake waits until they show here."""
         cells = read_once(shard_path(model, slice, key))["cells"]
-        return list(dict.fromkeys(str(requests_path(cell["task"], cell["requests"])) for cell in cells))
+        paths = [requests_path(cell["task"], cell["requests"]) for cell in cells]
+        paths += [requests_path(CALIBRATION, cell["calibration"]) for cell in cells if "calibration" in cell]
+        return list(dict.fromkeys(map(str, paths)))
 
     def model_stamps(self, **_: str) -> list[str]:
         """None: the head saw to what comes from the hub."""

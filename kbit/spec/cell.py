@@ -22,6 +22,8 @@ class Cell:
     spec: QuantSpec
     task: Task
     dtype: str
+    calibration: Task | None = None
+    """What the layers are given while the spec is solved for; of calibrated specs."""
 
 
 def cell_id(model_id: str, spec_identity: str, task_identity: str, dtype: str) -> str:

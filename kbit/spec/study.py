@@ -3,17 +3,20 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from kbit.spec.calibration import CalibrationConfig, resolve_calibration
 from kbit.spec.errors import UserError
 from kbit.spec.grid import GridConfig
+from kbit.spec.members import is_calibrated
 from kbit.spec.models import Model, ModelsFile, resolve_model
 from kbit.spec.published import Publication, read_publication
 from kbit.spec.section import Section, load_section
-from kbit.spec.tasks import Task, TasksFile, resolve_task
+from kbit.spec.tasks import Task, TaskEntry, TasksFile, resolve_task
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
@@ -66,6 +69,9 @@ class StudyConfig(Section):
     )
     token_budget: int = Field(default=4096, gt=0, description="Tokens of one scoring batch.")
     baseline: bool = Field(default=True, description="Add the 16-bit control of every model.")
+    calibration: CalibrationConfig | None = Field(
+        default=None, description="Text that calibrated solvers are shown; they need it."
+    )
     grids: tuple[GridConfig, ...] = Field(
         default=(), description="What is varied; a cell named by several grids is evaluated once."
     )
@@ -94,6 +100,19 @@ class Study:
     @property
     def name(self) -> str:
         return self.config.name
+
+    @cached_property
+    def calibration(self) -> Task | None:
+        """The text that solvers are calibrated on; None without one. UserError: it is needed, or cannot be read."""
+        if self.config.calibration is not None:
+            return resolve_calibration(self.config.calibration, read_tasks(self.config, self.path), self.path)
+        for index, grid in enumerate(self.config.grids):
+            for solver in filter(is_calibrated, grid.solvers):
+                raise UserError(
+                    f"solver {solver!r} (grids[{index}].solvers of {self.path}) needs a text to be calibrated on: "
+                    "calibration: {text: a text of tasks_files, sequences: 128, length: 2048}"
+                )
+        return None
 
 
 def load_study(path: Path) -> Study:
@@ -172,7 +191,8 @@ def check_grid_patterns(config: StudyConfig, models: Sequence[Model], path: Path
                 )
 
 
-def select_tasks(config: StudyConfig, path: Path) -> tuple[Task, ...]:
+def read_tasks(config: StudyConfig, path: Path) -> dict[str, tuple[TaskEntry, Path]]:
+    """The entries of all tasks_files by name, and where each stands."""
     entries = {}
     for name in config.tasks_files:
         tasks_file = path.parent / name
@@ -180,6 +200,11 @@ def select_tasks(config: StudyConfig, path: Path) -> tuple[Task, ...]:
             if entry.name in entries:
                 raise UserError(f"two tasks are named {entry.name!r} ({entries[entry.name][1]} and {tasks_file})")
             entries[entry.name] = (entry, tasks_file)
+    return entries
+
+
+def select_tasks(config: StudyConfig, path: Path) -> tuple[Task, ...]:
+    entries = read_tasks(config, path)
     tasks = []
     for choice in config.tasks:
         if choice.name not in entries:

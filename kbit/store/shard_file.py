@@ -27,6 +27,8 @@ class ShardCell:
     """Digest in the name of the requests file."""
     divergence: bool = False
     """Compare with the model's own 16-bit run."""
+    calibration: str | None = None
+    """Of a calibrated spec: digest in the name of the requests file of its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def parse_shard(content: dict) -> ShardFile:
             item_limit=cell["item_limit"],
             requests=cell["requests"],
             divergence=cell.get("divergence", False),  # older shard files lack it
+            calibration=cell.get("calibration"),
         )
         for cell in content["cells"]
     )

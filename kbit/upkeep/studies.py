@@ -61,7 +61,7 @@ def needed_files(plan: Plan) -> set[Path]:
         needed |= {path, requests_spec_path(spec.task.name, spec.digest)}
     for model in plan.study.models:
         needed |= {locator_path(model.slug), fetched_model_path(model.slug)}
-    for task in plan.study.tasks:
+    for task in plan.tasks:
         digest = data_digest(task)
         needed |= {task_path(task.name, digest), fetched_task_path(task.name, digest)}
     return needed

@@ -35,7 +35,7 @@ def jobs_of(plan: Plan) -> Iterator[str]:
         yield f"build_requests/{path.stem}"
     for model in plan.study.models:
         yield f"fetch_model/{model.slug}"
-    for task in plan.study.tasks:
+    for task in plan.tasks:
         yield f"fetch_task/{task.name}.{data_digest(task)}"
     for one in plan.imports:
         yield f"import_published/{one.publication.name}.{one.key}"

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from kbit.spec import members
+from kbit.spec.calibration import CalibrationConfig
 from kbit.spec.grid import GridConfig
 from kbit.spec.hardware import Hardware
 from kbit.spec.models import ModelEntry
@@ -16,7 +17,7 @@ from kbit.spec.text import TextConfig
 
 MANUAL = (Path(__file__).parents[2] / "config" / "README.md").read_text(encoding="utf-8")
 TABLES = MANUAL.split("| key | default | meaning |\n|---|---|---|\n")[1:]
-SECTIONS = (StudyConfig, TaskChoice, GridConfig, ModelEntry, TaskEntry, TextConfig, Hardware)
+SECTIONS = (StudyConfig, TaskChoice, CalibrationConfig, GridConfig, ModelEntry, TaskEntry, TextConfig, Hardware)
 
 
 def rows(table):
@@ -55,5 +56,5 @@ def test_every_key_is_described_with_its_default(section, table):
     ],
 )
 def test_every_member_is_named(key, names):
-    line = next(line for line in TABLES[2].splitlines() if line.startswith(f"| `{key}`"))
+    line = next(line for line in TABLES[SECTIONS.index(GridConfig)].splitlines() if line.startswith(f"| `{key}`"))
     assert [name for name in names if f"`{name}`" not in line] == []
