@@ -1,5 +1,7 @@
-"""A kernel on its arguments: decided beside this file, one file for each .cu, and carried out by a `Runner`. That of a GPU compiles its program and puts it on the current stream; tests have one that runs
-the same program on the CPU.
+"""A kernel on its arguments: decided beside this file, one file for each .cu, and carried out by a `Runner`.
+
+That of a GPU compiles the kernel's program and puts it on the current stream; tests have one that runs the same program
+on the CPU.
 """
 
 from collections.abc import Callable

@@ -22,12 +22,13 @@ WIDTHS_AND_DTYPES = list(zip(range(2, 9), itertools.cycle(DTYPES), strict=False)
 
 def assert_same_bits(result: torch.Tensor, expected: torch.Tensor) -> None:
     as_integers = torch.int32 if expected.dtype == torch.float32 else torch.int16
-    assert result.dtype == expected.dtype and result.shape == expected.shape
+    assert result.dtype == expected.dtype
+    assert result.shape == expected.shape
     assert torch.equal(result.view(as_integers), expected.view(as_integers))
 
 
 def random_codebook(bits: int, seed: int = 0) -> torch.Tensor:
-    """2^bits - 1 levels with ends at -1 and 1; for 6 bits and more, on a grid that cells of the number line can tell."""
+    """2^bits - 1 levels with ends at -1 and 1; from 6 bits on, on a grid that cells of the number line can tell."""
     levels = torch.rand(2**bits - 1, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     levels[:2] = torch.tensor([-1.0, 1.0])
     return (levels if bits < 6 else torch.linspace(-1, 1, 2**bits - 1)).sort().values
