@@ -1,8 +1,8 @@
 """A codebook as the kernels read it: thresholds, levels, and cells of the float number line for the quicker search.
 
 Words of 32 bits: 2^K thresholds, of which those beyond the codebook's own are infinite; 2^K levels, the last one
-repeated; where cells are used, their shift, first number and count, one word unused, and for each cell, the positive ones
-first, a byte with the number of thresholds below it (kbit/kernels/cuda/search.cuh).
+repeated; where cells are used, their shift, first number and count, one word unused, and for each cell, the positive
+ones first, a byte with the number of thresholds below it (kbit/kernels/cuda/search.cuh).
 """
 
 from dataclasses import dataclass
