@@ -107,3 +107,19 @@ def compare(
     from kbit.cli.compare import compare as compare_cells
 
     compare_cells(study, first, second, as_json=json)
+
+
+@verb()
+def query(
+    sql: Annotated[str, typer.Argument(help="One statement; tables are cells, scores, points, models, fits, claims.")],
+    study: Annotated[str, typer.Option(help="A study, or its name; the only one that has tables if absent.")] = "",
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Ask a study's tables in SQL (polars' dialect). Files are only read.
+
+    Example: kbit query "select family, bits, avg(nats_per_byte) from points group by family, bits order by 1, 2"
+    """
+    from kbit.cli.query import query as ask
+
+    ask(sql, study, as_csv=csv, as_json=json)
