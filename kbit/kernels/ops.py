@@ -6,7 +6,7 @@ A kernel for a device plugs in with `fake_quantize.register_kernel("cuda")`; cal
 import torch
 from torch import Tensor
 
-from kbit.kernels import blockwise
+from kbit.kernels import backends
 
 WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 LARGEST_CODEBOOK = 256
@@ -21,7 +21,7 @@ def fake_quantize(weight: Tensor, codebook: Tensor, block_size: int, absmax_dtyp
     -> contiguous, shape and dtype of weight.
     """
     check_arguments(weight, codebook, block_size)
-    return blockwise.fake_quantize(weight, codebook, block_size, absmax_dtype)
+    return backends.choose(weight).fake_quantize(weight, codebook, block_size, absmax_dtype)
 
 
 @fake_quantize.register_fake
@@ -41,7 +41,7 @@ def fake_quantize_scaled(
     -> contiguous, shape and dtype of weight.
     """
     check_scaled_arguments(weight, codebook, scale, offset, block_size)
-    return blockwise.fake_quantize_scaled(weight, codebook, scale, offset, block_size)
+    return backends.choose(weight).fake_quantize_scaled(weight, codebook, scale, offset, block_size)
 
 
 @fake_quantize_scaled.register_fake
