@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from kbit.spec import members
 from kbit.spec.members import is_calibrated
-from kbit.spec.quant import BlockSize, QuantSpec
+from kbit.spec.quant import BlockSize, QuantSpec, check_choice
 from kbit.spec.section import Section
 
 
@@ -51,6 +52,8 @@ class GridConfig(Section):
 
     @model_validator(mode="after")
     def check_specs(self) -> "GridConfig":
+        for rule in self.outlier_rules:
+            check_choice("outlier_rule", rule, members.OUTLIER_RULES)
         try:
             list(self.specs())
         except ValidationError as error:
@@ -74,10 +77,19 @@ class GridConfig(Section):
         )
         fields = ("block_size", "centered", "outlier_fraction", "outlier_rule", "scale_format", "solver", "rotation")
         for (data_type, bits), values in product(product(self.data_types, self.bits), list(options)):
-            chosen = dict(zip(fields, values, strict=True))
-            chosen |= chosen["solver"]
+            chosen = self.without_idle_options(data_type, dict(zip(fields, values, strict=True)))
             for exponent_bits in self.exponent_bits_of(data_type, bits):
                 yield QuantSpec(data_type=data_type, bits=bits, exponent_bits=exponent_bits, **chosen)
+
+    @staticmethod
+    def without_idle_options(data_type: str, chosen: dict[str, Any]) -> dict[str, Any]:
+        """Without what has no effect: written out or not, it is one spec and one cell."""
+        if data_type == "none":
+            return {}
+        chosen |= chosen["solver"]
+        if chosen["outlier_fraction"] == 0:
+            del chosen["outlier_rule"]
+        return chosen
 
     def solver_options(self, calibration: str | None) -> Iterator[dict[str, object]]:
         """Each solver, with each choice of the options that it has."""
