@@ -33,6 +33,7 @@ try:
         write_inputs(PLAN)
         STUDY = PLAN.study.name
         PARTS = [str(part) for part in PLAN.parts]
+        OUTLIERS = [str(job.output) for job in PLAN.outliers]
 except UserError as error:
     sys.exit(f"kbit: {error}")
 
@@ -71,6 +72,7 @@ if not IS_JOB:
     rule all:
         input:
             PARTS,
+            OUTLIERS,
             PLAN.stamp,
             report_path(STUDY),
 
@@ -83,5 +85,6 @@ if not IS_JOB:
 
 include: "workflow/rules/requests.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/outliers.smk"
 # Not part of any study: makes the committed models and tasks anew.
 include: "workflow/rules/retrain.smk"

@@ -62,7 +62,7 @@ def build_study_tables(study: Path) -> None:
 
     plan = plan_study(study)
     folder = tables_folder(plan.study.name)
-    build_tables(plan_frame(plan), plan.parts, folder)
+    build_tables(plan_frame(plan), plan.parts, folder, [job.output for job in plan.outliers])
     keep_throughput(plan, read_table(folder, "cells"))
     for stamp in folder.glob("plan.*"):
         stamp.unlink()

@@ -4,7 +4,9 @@ from kbit.plan.hub import model_stamps, requests_stamps
 from kbit.plan.places import JobOptions, Resources, job_options
 from kbit.plan.plan import Plan
 from kbit.plan.resources import estimate_study
+from kbit.spec.cell import Cell
 from kbit.spec.hardware import Hardware
+from kbit.spec.quant import CONTROL
 from kbit.store.paths import requests_path
 
 
@@ -37,3 +39,22 @@ class PlannedJobs:
     def resources(self, model: str, slice: str, key: str) -> Resources:  # noqa: A002
         """What the job asks for."""
         return self.estimator.resources(self.plan.shard(model, slice, key))
+
+    def outliers_requests(self, model: str, key: str) -> list[str]:
+        """The requests file of the text that a model's hidden units are looked at on."""
+        return [str(self.plan.outliers_job(model, key).requests)]
+
+    def outliers_stamps(self, model: str, key: str) -> list[str]:
+        """What says that this model was fetched from the hub."""
+        return [str(path) for path in model_stamps(self.plan.outliers_job(model, key).model)]
+
+    def outliers_options(self, model: str, key: str) -> JobOptions:
+        """What `kbit measure-outliers` is told."""
+        job = self.plan.outliers_job(model, key)
+        linears = job.model.quantized_parameters or job.model.parameters
+        return job_options(job.model.parameters, linears, job.dtype, self.hardware)
+
+    def outliers_resources(self, model: str, key: str) -> Resources:
+        """What it asks for: as much as scoring the 16-bit model on the text."""
+        job = self.plan.outliers_job(model, key)
+        return self.estimator.single(Cell("", job.model, CONTROL, job.task, job.dtype), job.token_budget)

@@ -8,6 +8,7 @@ from kbit import __version__
 from kbit.plan.cells import expand_cells
 from kbit.plan.hub import write_task_locator
 from kbit.plan.imports import Import
+from kbit.plan.outliers import OutliersJob, plan_outliers
 from kbit.plan.shards import Shard, cut_shards
 from kbit.spec.cell import Cell
 from kbit.spec.digest import digest_json
@@ -53,9 +54,18 @@ class Plan:
         config = self.study.config
         presented = [[model.name, model.family, model.model_id, model.tokens_seen] for model in self.study.models]
         tasks = [task.entry.model_dump(mode="json", exclude={"items", "tokens_per_item"}) for task in self.study.tasks]
-        parts = sorted(map(str, self.parts))
+        parts = sorted(map(str, [*self.parts, *(job.output for job in self.outliers)]))
         presented += [one.presented for one in self.imports]
         return digest_json([parts, presented, tasks, config.name, config.title, __version__])[:12]
+
+    @cached_property
+    def outliers(self) -> tuple[OutliersJob, ...]:
+        """What the study asks to see of its models' hidden units."""
+        return plan_outliers(self.study)
+
+    def outliers_job(self, model: str, key: str) -> OutliersJob:
+        """One of these, by the wildcards of its path."""
+        return next(job for job in self.outliers if (job.model.slug, job.key) == (model, key))
 
     def published(self, publication: str, key: str) -> Import:
         """The import of a part, by the wildcards of its path."""
@@ -125,6 +135,8 @@ def write_files(plan: Plan) -> None:
         write_json_if_absent(shard.file, shard.to_json)
     for spec in plan.requests.values():
         write_json_if_changed(requests_spec_path(spec.task.name, spec.digest), spec.to_json())
+    for job in plan.outliers:
+        write_json_if_absent(job.file, job.to_json)
     for model in plan.study.models:
         sizes = {"parameters": model.parameters, "quantized_parameters": model.quantized_parameters}
         write_json_if_changed(locator_path(model.slug), {**model.locator(), **sizes})

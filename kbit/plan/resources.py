@@ -15,6 +15,7 @@ from kbit.plan.places import Resources, job_threads
 from kbit.plan.plan import Plan
 from kbit.plan.rates import Calibration, Rates, assumed_rates, benched_rates, measured_rates
 from kbit.plan.shards import Shard
+from kbit.spec.cell import Cell
 from kbit.spec.hardware import Hardware
 from kbit.spec.models import Model
 from kbit.spec.placement import Placement
@@ -54,7 +55,13 @@ class Estimator:
 
     def resources(self, shard: Shard) -> Resources:
         """Resources of a shard's job."""
-        cost = self.estimate(shard).cost
+        return self._ask(self.estimate(shard).cost)
+
+    def single(self, cell: Cell, token_budget: int) -> Resources:
+        """Resources of a job that evaluates one cell."""
+        return self._ask(self._cost(cell.model, add_up([cell], token_budget))[0])
+
+    def _ask(self, cost: Cost) -> Resources:
         return Resources(
             mem_mb=memory_mb(cost.mem_mb, self.hardware),
             runtime=cost.minutes,
@@ -72,10 +79,13 @@ class Estimator:
         if not missing:
             return Estimate(None, IDLE, None)
         work = add_up([cell for cell in shard.cells if cell.cell_id in missing], shard.token_budget)
+        cost, rates = self._cost(shard.model, work)
+        return Estimate(work, cost, rates)
+
+    def _cost(self, model: Model, work: Work) -> tuple[Cost, Rates]:
         placement = place(work, self.hardware)
-        threads = job_threads(placement.gpus)
-        rates = self.rates(shard.model, work.dtype, work.token_budget, placement, threads)
-        return Estimate(work, job_cost(work, self.hardware, rates), rates)
+        rates = self.rates(model, work.dtype, work.token_budget, placement, job_threads(placement.gpus))
+        return job_cost(work, self.hardware, rates), rates
 
     def rates(
         self, model: Model, dtype: str, token_budget: int, placement: Placement, threads: int, own: bool = True

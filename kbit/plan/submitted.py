@@ -11,7 +11,7 @@ from kbit.plan.places import JobOptions, Resources, job_options
 from kbit.spec.calibration import CALIBRATION
 from kbit.spec.hardware import Hardware
 from kbit.store.atomic import read_planned
-from kbit.store.paths import locator_path, requests_path, shard_path
+from kbit.store.paths import locator_path, outliers_spec_path, requests_path, shard_path
 
 
 class SubmittedJobs:
@@ -45,6 +45,27 @@ class SubmittedJobs:
     def resources(self, **_: str) -> Resources:
         """Nothing is asked for: it was granted, and a step of a Slurm job has the job's GPUs without asking again."""
         return Resources(mem_mb=0, runtime=0, gpu=0, gpu_model="", gres="")
+
+    def outliers_requests(self, model: str, key: str) -> list[str]:
+        """The requests file of the text that a model's hidden units are looked at on."""
+        planned = read_once(outliers_spec_path(model, key))
+        return [str(requests_path(planned["task"], planned["requests"]))]
+
+    def outliers_stamps(self, **_: str) -> list[str]:
+        """None: the head saw to what comes from the hub."""
+        return []
+
+    def outliers_options(self, model: str, key: str) -> JobOptions:
+        """What `kbit measure-outliers` is told: the same as in the head."""
+        locator = read_once(locator_path(model))
+        linears = locator["quantized_parameters"] or locator["parameters"]
+        return job_options(
+            locator["parameters"], linears, read_once(outliers_spec_path(model, key))["dtype"], self.hardware
+        )
+
+    def outliers_resources(self, **_: str) -> Resources:
+        """Nothing is asked for, as of a shard."""
+        return self.resources()
 
 
 @cache

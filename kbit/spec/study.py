@@ -62,6 +62,9 @@ class StudyConfig(Section):
     item_limit: int | None = Field(
         default=None, gt=0, description="Score the first so many items of each task; null scores all."
     )
+    outliers_task: str | None = Field(
+        default=None, description="Perplexity task on whose text hidden units are looked at, for the table outliers."
+    )
     dtype: Dtype | None = Field(
         default=None,
         description="Compute dtype; float16 and bfloat16 also set the dtype of the weights that are quantized. Needed "
@@ -121,6 +124,7 @@ def load_study(path: Path) -> Study:
     models = select_models(config, path) if config.models else ()
     check_grid_patterns(config, models, path)
     tasks = select_tasks(config, path) if config.tasks else ()
+    check_outliers_task(config, tasks, path)
     publications = tuple(read_publication(path.parent / name) for name in config.published)
     check_distinct_names(models, publications, path)
     return Study(config, path, models, tasks, publications)
@@ -177,6 +181,15 @@ def select_names(patterns: Iterable[str], names: Iterable[str], where: str) -> l
         if not any(fnmatchcase(name, pattern) for name in names):
             raise UserError(f"{pattern!r} matches no model ({where}); the models are {', '.join(names)}")
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def check_outliers_task(config: StudyConfig, tasks: Sequence[Task], path: Path) -> None:
+    texts = [task.name for task in tasks if task.kind == "perplexity"]
+    if config.outliers_task is not None and config.outliers_task not in texts:
+        listed = ", ".join(texts) or "of which it has none"
+        raise UserError(
+            f"{config.outliers_task!r} is not one of the study's perplexity tasks, {listed} (outliers_task of {path})"
+        )
 
 
 def check_grid_patterns(config: StudyConfig, models: Sequence[Model], path: Path) -> None:

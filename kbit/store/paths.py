@@ -54,6 +54,16 @@ def requests_spec_path(task: str, digest: str) -> Path:
     return RESULTS / "requests" / f"{task}.{digest}.json"
 
 
+def outliers_path(model: str, key: str) -> Path:
+    """What was seen of a model's hidden units."""
+    return RESULTS / "outliers" / f"{model}.{key}.parquet"
+
+
+def outliers_spec_path(model: str, key: str) -> Path:
+    """On which text they are to be looked at."""
+    return RESULTS / "outliers" / f"{model}.{key}.json"
+
+
 def throughput_path() -> Path:
     """How fast models were scored, whichever study asked for them; a help for planning, no rule's input."""
     return RESULTS / "throughput.json"

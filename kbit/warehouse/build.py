@@ -8,10 +8,12 @@ import polars as pl
 
 from kbit.spec.errors import UserError
 from kbit.store.atomic import write_bytes
+from kbit.store.hidden_units import read_hidden_units
 from kbit.store.parts import read_part
 from kbit.warehouse.cells import PLAN_COLUMNS, ROW_COLUMNS, build_cells
 from kbit.warehouse.checks import check_against_plan
 from kbit.warehouse.models import build_models
+from kbit.warehouse.outliers import build_outliers
 from kbit.warehouse.points import build_points
 from kbit.warehouse.scores import build_scores
 
@@ -23,11 +25,12 @@ TABLES: dict[str, Callable[[dict[str, pl.DataFrame]], pl.DataFrame]] = {
 """Tables derived from `cells`, each a function of the tables before it."""
 
 
-def build_tables(plan: pl.DataFrame, parts: Sequence[Path], output: Path) -> None:
+def build_tables(plan: pl.DataFrame, parts: Sequence[Path], output: Path, observed: Sequence[Path] = ()) -> None:
     """Write the tables cells, scores, points and models of a study into the folder `output`.
 
     `plan` has one row per planned cell with the columns `cells.PLAN_COLUMNS`; `parts` are the plan's own parts and no
-    others. UserError for an unreadable part, and for a cell that is duplicate, missing or not of the plan.
+    others; `observed` are files of hidden units, of which the table outliers is made, if there are any.
+    UserError for an unreadable file, and for a cell that is duplicate, missing or not of the plan.
     The same rows give the same bytes: every table is sorted, and sums run in a fixed order.
     """
     missing = [name for name in PLAN_COLUMNS if name not in plan.columns]
@@ -38,6 +41,10 @@ def build_tables(plan: pl.DataFrame, parts: Sequence[Path], output: Path) -> Non
     tables = {"cells": build_cells(plan, rows)}
     for name, build in TABLES.items():
         tables[name] = build(tables)
+    if observed:
+        tables["outliers"] = build_outliers(plan, [read_hidden_units(path) for path in observed])
+    else:
+        (output / "outliers.parquet").unlink(missing_ok=True)
     for name, table in tables.items():
         write_table(table, output / f"{name}.parquet")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kbit.plan.plan import plan_study, write_inputs
+from kbit.plan.plan import check_runnable, plan_study, write_inputs
 from kbit.plan.slices import CUTS, slice_name
 from kbit.spec import cell, members
 from kbit.spec.errors import UserError
@@ -239,3 +239,15 @@ def test_a_plan_that_the_disk_does_not_take_is_one_line(config, tmp_path, monkey
     (tmp_path / "results").write_text("")
     with pytest.raises(UserError, match=r"the plan's file .*results.* cannot be written: Not a directory"):
         write_inputs(plan)
+
+
+def test_an_unbuilt_option_is_planned_but_refused(config, monkeypatch):
+    """What a release lists but cannot evaluate is said before anything is run."""
+    plan = config.plan(study={**STUDY, "grids": [{**GRID, "outlier_fractions": [0.02]}]})
+    assert plan.unbuilt == []
+    check_runnable(plan)
+    proxy = dataclasses.replace(members.OUTLIER_RULES["proxy"], built=False)
+    monkeypatch.setitem(members.OUTLIER_RULES, "proxy", proxy)
+    assert plan.unbuilt == ["outlier_rule=proxy"]
+    with pytest.raises(UserError, match=r"s\.yaml asks for outlier_rule=proxy, which this release plans but cannot"):
+        check_runnable(plan)

@@ -10,6 +10,7 @@ from kbit.plan.places import JobOptions, job_options
 from kbit.plan.plan import plan_study, write_inputs
 from kbit.plan.resources import gpu_resources, memory_mb
 from kbit.plan.submitted import SubmittedJobs
+from kbit.spec.errors import UserError
 from kbit.spec.hardware import Hardware
 
 BILLION = 10**9
@@ -80,3 +81,30 @@ def test_a_job_comes_to_what_the_head_planned_without_the_study(tmp_path, monkey
         assert submitted.requests(**wildcards) == planned.requests(**wildcards)
         assert submitted.options(**wildcards) == planned.options(**wildcards)
     assert {planned.resources(shard.model.slug, shard.slice_name, shard.key).gpu for shard in plan.shards} == {0, 1}
+
+
+def test_a_job_that_looks_at_hidden_units_likewise(tmp_path, monkeypatch):
+    workspace = Workspace.create(tmp_path)
+    large = {"name": "large", "family": "x", "path": "../data/models/neox-32x2", "parameters": 2 * BILLION}
+    small = {"name": "small", "family": "x", "path": "../data/models/opt-32x2"}
+    workspace.write_yaml("config/models.yaml", {"models": [large, small]})
+    workspace.write_study(models=["large", "small"], tasks=["ho_piqa", "ho_perplexity"])
+    monkeypatch.chdir(tmp_path)
+    plain = plan_study(Path("config/small.yaml"))
+    assert plain.outliers == ()
+    workspace.write_study(models=["large", "small"], tasks=["ho_piqa", "ho_perplexity"], outliers_task="ho_perplexity")
+    plan = plan_study(Path("config/small.yaml"))
+    assert plan.key != plain.key  # so that the tables are built again
+    assert plan.parts == plain.parts
+    write_inputs(plan)
+    hardware = Hardware(gpu_request="gpus")
+    planned, submitted = PlannedJobs(plan, hardware), SubmittedJobs(hardware)
+    for job in plan.outliers:
+        wildcards = {"model": job.model.slug, "key": job.key}
+        assert submitted.outliers_requests(**wildcards) == planned.outliers_requests(**wildcards)
+        assert submitted.outliers_options(**wildcards) == planned.outliers_options(**wildcards)
+        assert planned.outliers_requests(**wildcards)[0].startswith("results/requests/ho_perplexity.")
+    assert [planned.outliers_resources(job.model.slug, job.key).gpu for job in plan.outliers] == [1, 0]
+    workspace.write_study(models=["large", "small"], tasks=["ho_piqa"], outliers_task="ho_piqa")
+    with pytest.raises(UserError, match=r"'ho_piqa' is not one of the study's perplexity tasks, of which it has none"):
+        plan_study(Path("config/small.yaml"))

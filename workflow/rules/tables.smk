@@ -1,7 +1,8 @@
 """Builds the study's tables from its parts.
 
 in    results/parts/                              every part of the plan
-out   results/studies/{study}/tables/*.parquet    cells, scores, points, models
+      results/outliers/                           what was seen of hidden units, if the study asks for it
+out   results/studies/{study}/tables/*.parquet    cells, scores, points, models; outliers, if it does
       results/studies/{study}/tables/plan.{key}   stamp: the tables are of this plan
 """
 
@@ -9,10 +10,14 @@ out   results/studies/{study}/tables/*.parquet    cells, scores, points, models
 rule tables:
     input:
         PARTS,
+        OUTLIERS,
     output:
         PLAN.stamp,
         report(
-            [str(tables_folder(STUDY) / f"{table}.parquet") for table in ("cells", "scores", "points", "models")],
+            [
+                str(tables_folder(STUDY) / f"{table}.parquet")
+                for table in ("cells", "scores", "points", "models", *(["outliers"] if OUTLIERS else []))
+            ],
             caption="../report/tables.rst",
             category="Tables",
         ),

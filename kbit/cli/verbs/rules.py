@@ -92,6 +92,30 @@ def run_shard(
 
 
 @verb()
+def measure_outliers(
+    planned: Annotated[Path, typer.Argument(help="A file in results/outliers/: which model, which text.")],
+    output: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs planned: it stops if it sees fewer. 0: what there is.")] = 0,
+    trust_remote_code: TrustRemoteCode = False,
+    device_memory_gb: DeviceMemory = None,
+) -> None:
+    """Look at the hidden units of one 16-bit model on a text, for the table outliers (called by a rule).
+
+    Example: kbit measure-outliers results/outliers/M.0123456789ab.json --output results/outliers/M.0123456789ab.parquet
+    """
+    from kbit.evaluation.imports import import_quickly
+    from kbit.evaluation.offline import stay_offline
+
+    stay_offline()
+    import_quickly("kbit.evaluation.measure_outliers")
+    from kbit.evaluation.measure_outliers import measure_outliers as measure
+
+    measure(planned, output, threads, device, trust_remote_code, device_memory_gb, gpus)
+
+
+@verb()
 def build_tables(study: StudyFile) -> None:
     """Build a study's tables from its parts (called by a rule).
 

@@ -62,4 +62,9 @@ class Architecture:
 
     def role_of(self, linear: str) -> str:
         """The role of a quantized layer, by its path within the causal LM."""
-        return self.roles.find(linear.removeprefix(f"{self.blocks}.").split(".", 1)[1])
+        return self.roles.find(self.place_of(linear)[1])
+
+    def place_of(self, linear: str) -> tuple[int, str]:
+        """The number of its block, and its path within that."""
+        block, path = linear.removeprefix(f"{self.blocks}.").split(".", 1)
+        return int(block), path
