@@ -18,7 +18,8 @@ SIGNIFICANT_DIGITS = 7
 def encode_frame(frame: pl.DataFrame) -> dict[str, object]:
     """{"n": rows, "columns": {name: values | {"dictionary": distinct, "codes": index or null}}}.
 
-    NaN and infinity become null.
+    Strings that hardly repeat, such as ids, are written as they are: a dictionary would only add their
+    numbers. NaN and infinity become null.
     """
     return {"n": frame.height, "columns": {column.name: encode_column(column) for column in frame.get_columns()}}
 
@@ -26,6 +27,8 @@ def encode_frame(frame: pl.DataFrame) -> dict[str, object]:
 def encode_column(column: pl.Series) -> object:
     if column.dtype == pl.String:
         distinct = column.drop_nulls().unique().sort().to_list()
+        if len(distinct) > len(column) // 2:
+            return column.to_list()
         codes = {value: index for index, value in enumerate(distinct)}
         return {
             "dictionary": distinct,

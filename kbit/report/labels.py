@@ -31,6 +31,13 @@ COLUMN_LABELS = {
     "bit_accounting": "bit accounting",
     "level": "level",
     "n": "points n",
+    "loss_stderr": "standard error of the loss",
+    "option": "option",
+    "kl_divergence": "KL divergence from 16 bits, nats per token",
+    "fitted_total_bits": "power law, total model bits",
+    "fitted_body_bits": "power law, body bits",
+    "residual_total_bits": "above it, % (total)",
+    "residual_body_bits": "above it, % (body)",
 }
 
 SHORT = {"loss": "loss", "accuracy": "accuracy", "total_bits": "total", "body_bits": "body"}
@@ -40,3 +47,6 @@ HINTS = {
     "total_bits": "Everything a quantized model stores, 16-bit embeddings included",
     "body_bits": "The quantized linear layers alone: codes, scales, codebooks",
 }
+
+FIT_LABELS = {"nats_per_byte": "loss", "mean_zero_shot_accuracy": "mean zero-shot accuracy"}
+"""Metric as the fits name it -> in words."""

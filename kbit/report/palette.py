@@ -22,7 +22,7 @@ CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, OLIVE, INK)
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left")
 
 BITS = {
-    1: (OLIVE, "square"),
+    1: (OLIVE, "wedge"),
     2: (PURPLE, "triangle-left"),
     3: (VERMILION, "triangle-down"),
     4: (BLUE, "circle"),

@@ -3,7 +3,7 @@
 import polars as pl
 
 from kbit.report.palette import Palette, bits_palette, cycle_palette
-from kbit.report.points import CONTROL
+from kbit.report.points import CONTROL, NO_OPTION
 from kbit.report.verdict import BEST_SELECTION
 from kbit.scaling.fit_rows import ALL
 from kbit.spec import members
@@ -12,16 +12,24 @@ from kbit.spec import members
 def page_palettes(points: pl.DataFrame, shares: pl.DataFrame, fits: pl.DataFrame) -> dict[str, Palette]:
     """Column -> its series. Orders are fixed by meaning, not by what a study happens to hold first."""
     sizes = points.filter("has_checkpoints")["parameters"].unique().sort().to_list()
+    exponents = points["exponent_bits"].drop_nulls().unique().sort().to_list()
     return {
         "bits": bits_palette(points["bits"].unique().to_list()),
         "codebook": cycle_palette("codebook", ordered_codebooks(points)),
         "block_size": cycle_palette(
             "block", ordered_blocks(points), {"row": "one absmax per row", "tensor": "one absmax per tensor"}
         ),
+        "exponent_bits": cycle_palette("exponent", exponents, {e: f"E = {e}" for e in exponents}),
+        "option": cycle_palette("option", ordered_options(points), {NO_OPTION: "no option"}),
         "family": cycle_palette("family", ordered_families(points, fits)),
         "parameters": cycle_palette("size", sizes, {size: f"{size:,} parameters" for size in sizes}),
         "selection": cycle_palette("selection", ordered_selections(shares)),
     }
+
+
+def ordered_options(points: pl.DataFrame) -> list[str]:
+    """The spec without any first."""
+    return sorted(points["option"].unique().to_list(), key=lambda option: (option != NO_OPTION, option))
 
 
 def ordered_codebooks(points: pl.DataFrame) -> list[str]:

@@ -26,8 +26,8 @@ def synthetic() -> ModuleType:
 def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from kbit.report.render import render_report
 
-    output = tmp_path_factory.mktemp("page") / "index.html"
-    render_report({"name": "synthetic", "title": "A study of known structure"}, *synthetic.built_study(), output)
+    output = tmp_path_factory.mktemp("reports") / "synthetic" / "index.html"
+    render_report(synthetic.PRESENTED, *synthetic.built_study(), output)
     return output
 
 
@@ -56,18 +56,22 @@ class Opened:
 
 @pytest.fixture
 def open_report(browser: object, report: Path) -> Iterator[Callable[..., Opened]]:
-    """`open_report(fragment="", **options of the page)`; a page that has an error or leaves its file fails the test."""
+    """`open_report(fragment="", of=report, settle=True, **options of the page)`.
+
+    A page that has an error or leaves its file fails the test.
+    """
     contexts, opened = [], []
 
-    def open_page(fragment: str = "", **options: object) -> Opened:
+    def open_page(fragment: str = "", of: Path = report, settle: bool = True, **options: object) -> Opened:
         contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}))
         result = Opened(contexts[-1].new_page())
         opened.append(result)
         result.page.on("console", lambda message: result.problems.append(f"console {message.type}: {message.text}"))
         result.page.on("pageerror", lambda error: result.problems.append(f"page error: {error}"))
         result.page.on("request", lambda request: result.requests.append(request.url))
-        result.page.goto(report.as_uri() + fragment)
-        result.settle()
+        result.page.goto(of.as_uri() + fragment)
+        if settle:
+            result.settle()
         return result
 
     yield open_page

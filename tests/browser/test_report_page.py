@@ -24,7 +24,9 @@ def points(synthetic):
 
 
 def twin_rows(opened, figure: str) -> list[dict[str, str]]:
-    """The table twin of a figure, as text."""
+    """The table twin of a figure, opened, as text."""
+    opened.page.locator(f"#{figure} details.twin").evaluate("twin => { twin.open = true; }")
+    opened.page.locator(f"#{figure} .twin table").wait_for()
     table = opened.page.locator(f"#{figure} .twin table")
     heads = table.locator("thead th").all_text_contents()
     cells = table.locator("tbody").evaluate(
@@ -186,14 +188,14 @@ def test_colour_schemes(open_report, scheme):
 def test_diverged_points_do_not_flatten_a_chart(browser, synthetic, tmp_path):
     """Two losses of 40 nats per byte are left outside the axis, and counted; without them nothing is left out."""
     tables, fits = synthetic.built_study()
-    for name in ("cells", "models"):
+    for name in ("cells", "scores", "models"):
         read_table(tables, name).write_parquet(tmp_path / f"{name}.parquet")
     far = (pl.col("spec") == "float3e2-b64") & pl.col("model").is_in(["ada-4", "ada-5"])
     loss = pl.when(far).then(40.0).otherwise(pl.col("nats_per_byte")).alias("nats_per_byte")
     read_table(tables, "points").with_columns(loss).write_parquet(tmp_path / "points.parquet")
-    render_report({"name": "far", "title": "Far"}, tmp_path, fits, tmp_path / "index.html")
+    render_report({"name": "far", "title": "Far"}, tmp_path, fits, tmp_path / "far" / "index.html")
     page = browser.new_page()
-    page.goto((tmp_path / "index.html").as_uri())
+    page.goto((tmp_path / "far" / "index.html").as_uri())
     page.wait_for_selector("html[data-state=ready]", timeout=60_000)
     assert "2 of 40 points lie outside the vertical axis" in page.locator("#bits .note").text_content()
     assert "40" not in page.locator("#bits .chart .role-axis").nth(1).text_content()
@@ -208,14 +210,16 @@ def test_nothing_is_left_outside_an_axis_without_need(open_report):
 def test_a_crowded_chart_draws_some_of_its_points_and_says_so(browser, synthetic, tmp_path, monkeypatch):
     crowded = [replace(figure, most_marks=20 if figure.most_marks else None) for figure in FIGURES]
     monkeypatch.setattr("kbit.report.render.FIGURES", crowded)
-    render_report({"name": "crowd", "title": "Crowd"}, *synthetic.built_study(), tmp_path / "index.html")
+    render_report({"name": "crowd", "title": "Crowd"}, *synthetic.built_study(), tmp_path / "crowd" / "index.html")
     page = browser.new_page()
-    page.goto((tmp_path / "index.html").as_uri())
+    page.goto((tmp_path / "crowd" / "index.html").as_uri())
     page.wait_for_selector("html[data-state=ready]", timeout=60_000)
     figure = page.locator("#perplexity-accuracy")
     assert figure.locator(".chart .mark-symbol path").count() == 20
     total = re.search(r"Of these (\d+) points", figure.locator(".note").text_content())[1]
     assert f"The chart shows 20 of the {total}, evenly spread" in figure.locator(".note").text_content()
+    figure.locator("details.twin").evaluate("twin => { twin.open = true; }")
+    figure.locator(".twin table").wait_for()
     assert figure.locator(".twin tbody tr").count() == int(total) > 100
     # Drawn from one end of the study to the other: points of both families.
     fills = figure.locator(".chart .mark-symbol path").evaluate_all(
@@ -241,7 +245,7 @@ def test_correlation_is_that_of_all_points(open_report, points):
 def test_csv_is_what_is_drawn(open_report):
     opened = open_report("#metric=accuracy")
     with opened.page.expect_download() as download:
-        opened.page.locator("#bits .download").click()
+        opened.page.locator("#bits .download[data-format=csv]").click()
     assert download.value.suggested_filename == "synthetic-bits.csv"
     text = download.value.path().read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -252,13 +256,14 @@ def test_csv_is_what_is_drawn(open_report):
 
 
 def test_tables_and_lists_are_there(open_report):
-    page = open_report().page
+    opened = open_report()
+    page = opened.page
     assert page.locator("#completeness table").first.locator("tbody tr").count() == 9
     assert page.locator("#completeness tr", has_text="collapsed").filter(has_text="ada-1").count() == 1
     assert page.locator("#provenance .tag").count() == 3
     assert page.locator("#fits tbody tr").count() > 20
     for figure in FIGURES:
-        assert page.locator(f"#{figure.name} .twin tbody tr").count() > 0
+        assert len(twin_rows(opened, figure.name)) > 0
 
 
 def test_keyboard_and_names(open_report):
@@ -297,3 +302,60 @@ def test_print_hides_controls_and_is_light(open_report):
     assert page.locator("#bits .chart svg").first.is_visible()
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert min(int(part) for part in re.findall(r"\d+", background)[:3]) > 240
+
+
+def test_one_task_instead_of_the_mean(open_report, synthetic):
+    """Charts, axes and captions are of the chosen task; verdicts say that they are not."""
+    cells = read_table(synthetic.built_study()[0], "cells")
+    opened = open_report()
+    page = opened.page
+    assert page.locator("#task option").all_text_contents() == ["mean of all", "pair", "order"]
+    change(opened, lambda: page.locator("#task").select_option("ho_pair"))
+    assert page.get_by_label("accuracy", exact=True).is_checked()  # a task has one metric
+    assert "accuracy on pair" in page.locator("#bits .chart svg").first.text_content()
+    assert page.locator("#of-means").is_visible()
+    truth = {
+        (cell["model"], cell["spec"]): cell["metrics"][0]["value"]
+        for cell in cells.filter((pl.col("task") == "ho_pair") & (pl.col("status") == "ok")).to_dicts()
+    }
+    rows = twin_rows(opened, "bits")
+    assert len(rows) > 30
+    for row in rows:
+        assert float(row["accuracy on pair"]) == pytest.approx(truth[row["model"], row["quantization"]], rel=1e-4)
+    again = open_report("#" + page.url.partition("#")[2])
+    assert twin_rows(again, "bits") == rows
+    change(opened, lambda: page.get_by_label("loss", exact=True).check(force=True))
+    assert page.locator("#task").input_value() == "ho_pair"
+    assert "loss, nats per byte" in page.locator("#bits .chart svg").first.text_content()  # its own tasks, all of them
+    assert not page.locator("#of-means").is_visible()
+
+
+def test_intervals_are_drawn_where_the_metric_is_shown(open_report):
+    opened = open_report("#metric=accuracy&exponent-bits.show=value")
+    bars = "#{} .chart .mark-rule line"
+    assert opened.page.locator(bars.format("bits")).count() == marks(opened, "bits") > 0
+    assert opened.page.locator(bars.format("exponent-bits")).count() == marks(opened, "exponent-bits") > 0
+    assert opened.page.locator(bars.format("block-sizes")).count() == 0
+
+
+def test_residuals_follow_the_choices_of_the_power_laws(open_report):
+    opened = open_report()
+    page = opened.page
+    specs = {row["quantization"] for row in twin_rows(opened, "residuals")}
+    assert page.locator("#residuals select").count() == 0
+    change(opened, lambda: page.locator("#power-law-data_type").select_option("int"))
+    after = {row["quantization"] for row in twin_rows(opened, "residuals")}
+    assert after == {row["quantization"] for row in twin_rows(opened, "power-law")} != specs
+    rows = twin_rows(opened, "residuals")
+    for row in rows:
+        fitted, loss = float(row["power law, total model bits"]), float(row["loss, nats per byte"])
+        # Both columns show five significant digits: 0.005 % of a loss each.
+        shown = float(row["above it, % (total)"].replace("−", "-"))
+        assert shown == pytest.approx(100 * (loss / fitted - 1), abs=0.02)
+
+
+def test_print_is_a_document_of_every_figure(open_report):
+    page = open_report().page
+    content = page.pdf(format="A4")
+    assert content.startswith(b"%PDF")
+    assert 5 <= content.count(b"/Type /Page\n") <= 40

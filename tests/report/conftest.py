@@ -35,7 +35,7 @@ def study_files(synthetic: ModuleType) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def frames(study_files: tuple[Path, Path]) -> dict[str, pl.DataFrame]:
-    return {name: read_table(study_files[0], name) for name in ("cells", "points", "models")}
+    return {name: read_table(study_files[0], name) for name in ("cells", "scores", "points", "models")}
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 import math
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kbit.report.columnar import SIGNIFICANT_DIGITS, compress, encode_frame, round_float
@@ -28,6 +28,7 @@ def decode(column: object) -> list:
     return [None if code is None else column["dictionary"][code] for code in column["codes"]]
 
 
+@settings(deadline=None)  # times of a machine that others use say nothing
 @given(ROWS)
 def test_columns_come_back(rows):
     frame = pl.DataFrame(rows, schema={"s": pl.String, "i": pl.Int64, "f": pl.Float64, "b": pl.Boolean}, orient="row")
@@ -47,6 +48,11 @@ def test_columns_come_back(rows):
 def test_strings_are_stored_once():
     frame = pl.DataFrame({"model": ["a-long-name", None, "a-long-name"]})
     assert encode_frame(frame)["columns"]["model"] == {"dictionary": ["a-long-name"], "codes": [0, None, 0]}
+
+
+def test_strings_that_do_not_repeat_have_no_dictionary():
+    frame = pl.DataFrame({"id": ["0af", "1b2", None, "0af", "3c3"]})
+    assert encode_frame(frame)["columns"]["id"] == ["0af", "1b2", None, "0af", "3c3"]
 
 
 def test_same_content_same_text():

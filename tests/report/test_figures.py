@@ -56,7 +56,7 @@ def names_in(value: object, key: str) -> set[str]:
 
 
 def test_specifications_read_known_fields(figure):
-    computed = {"x", "start", "end", "middle", "rank"}
+    computed = {"x", "start", "end", "middle", "rank", "low", "high"}
     for view in figure.to_dict()["views"].values():
         assert view["spec"]["data"] == {"name": "rows"}
         assert (
@@ -109,13 +109,13 @@ def test_series_differ_in_colour_and_in_shape():
 
 def test_filters_leave_points_of_a_real_study(figure, frames, fits):
     """No figure is empty for a study that varies everything."""
-    rows = page_points(frames["points"], frames["models"]) if figure.table == "points" else share_rows(fits)
+    rows = page_points(frames, fits) if figure.table == "points" else share_rows(fits)
     assert in_scope(figure, rows)
 
 
-def test_figure_without_rows_is_left_out(frames):
+def test_figure_without_rows_is_left_out(frames, fits):
     """A study without earlier checkpoints has no figure about training."""
-    rows = page_points(frames["points"], frames["models"]).filter("final")
+    rows = page_points(frames, fits).filter("final")
     rows = rows.with_columns(pl.lit(False).alias("has_checkpoints"))
     assert [figure.name for figure in FIGURES if figure.table == "points" and not in_scope(figure, rows)] == [
         "training"

@@ -7,8 +7,8 @@ from kbit.report.points import ANY_RULE, HALF, MAIN_TEXT, OTHER_RULE, exponent_r
 
 
 @pytest.fixture(scope="module")
-def points(frames):
-    return page_points(frames["points"], frames["models"])
+def points(frames, fits):
+    return page_points(frames, fits)
 
 
 def test_one_row_per_point_in_the_tables_order(points, frames):

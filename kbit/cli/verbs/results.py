@@ -27,6 +27,17 @@ def status(study: StudyFile, json: AsJson = False) -> None:
 
 
 @verb()
+def diff(study: StudyFile, json: AsJson = False) -> None:
+    """Print what changed in a study since its last report, or between its last two: cells, scores, verdicts.
+
+    Example: kbit diff config/tiny.yaml
+    """
+    from kbit.cli.diff import diff as print_changes
+
+    print_changes(study, as_json=json)
+
+
+@verb()
 def retry(
     study: StudyFile,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only list.")] = False,

@@ -49,7 +49,7 @@ class View:
     def y_title(self) -> str:
         if self.quantity == "value":
             return METRICS[self.metric]
-        return "accuracy minus 16 bits" if self.metric == "accuracy" else "loss above 16 bits, nats per byte"
+        return "accuracy minus 16 bits" if self.metric == "accuracy" else "loss above 16 bits, nats/byte"
 
     @property
     def drawn(self) -> str:
@@ -91,6 +91,8 @@ class Figure:
     panels: tuple[str, ...] = ("family",)
     """Columns that split rows into small multiples: (inner,) or (outer, inner)."""
     selects: tuple[Select, ...] = ()
+    choices_of: str = ""
+    """Name of the figure whose selects and legend it follows; its own selects must then be the same."""
     where: Mapping[str, tuple[str | int | bool, ...]] = field(default_factory=dict)
     """Column -> values that are drawn; other rows never are."""
     needs: tuple[str, ...] = ()
@@ -109,19 +111,29 @@ class Figure:
     """Column of the horizontal axis; `accounting` stands for log2 of the view's."""
     log_x: bool = False
     """Whether x is drawn as its decimal logarithm."""
-    y: str = ""
-    """Column of the vertical axis; empty: the view's metric."""
+    y: str | Callable[[View], str] = ""
+    """Column of the vertical axis, or which one a view has; empty: the view's metric."""
+    error_bars: bool = False
+    """Whether points of a metric itself carry their 95 % interval; a change from 16 bits has none of its own."""
     rows_are_bars: str = ""
     """Column whose values are horizontal bars one under the other; it then sets the height of a panel."""
     note: str = ""
     """A line computed from the drawn rows, one of the page's notes (page/notes.js)."""
     most_marks: int | None = None
     """A panel with more rows draws this many of them, evenly spread: for loose points, never for curves."""
+    without_value: str = "a cell without a score, or a collapsed one"
+    """Why a row of the reader's choice may lack what is drawn, as the note below the figure says it."""
+    zero: bool = False
+    """Whether the vertical axis always shows 0: what a difference is read against."""
     robust_y: bool = True
     """Whether a few far larger losses may lie outside the y axis (they are counted below the chart)."""
 
     def views(self) -> list[View]:
         return [View(*choice) for choice in product(self.accountings, self.metrics, self.quantities)]
+
+    def y_of(self, view: View) -> str:
+        """Column of the vertical axis in a view."""
+        return self.y(view) if callable(self.y) else self.y or view.y_field
 
     def to_dict(self) -> dict[str, object]:
         """The figure as the page needs it: its rules, and a specification and a caption for every view."""
@@ -135,6 +147,7 @@ class Figure:
                 {"field": s.field, "label": s.label, "prefer": list(s.prefer), "always": list(s.always)}
                 for s in self.selects
             ],
+            "choicesOf": self.choices_of or self.name,
             "where": {column: list(values) for column, values in self.where.items()},
             "needs": list(self.needs),
             "columns": list(self.columns),
@@ -148,11 +161,13 @@ class Figure:
             "bars": self.rows_are_bars,
             "note": self.note,
             "mostMarks": self.most_marks,
+            "withoutValue": self.without_value,
             "views": {
                 view.key: {
-                    "y": self.y or view.y_field,
+                    "y": self.y_of(view),
+                    "error": f"{view.metric}_stderr" if self.error_bars and view.quantity == "value" else None,
                     "robust": self.robust_y and view.metric == "loss",
-                    "zero": view.quantity == "change",
+                    "zero": view.quantity == "change" or self.zero,
                     "caption": self.caption(view),
                     "spec": specification(self, view),
                 }

@@ -34,6 +34,9 @@ BYTES_LABEL = (
     "format(pow(2, datum.value - 33), '.3~g') + ' GB']"
 )
 
+ROWS = alt.NamedData("rows")
+"""What every layer of every chart draws: the page fills it. One object, or layers would not share it."""
+
 SPEC_TOOLTIPS = (
     alt.Tooltip("model:N", title="model"),
     alt.Tooltip("spec:N", title="quantization"),
@@ -44,7 +47,11 @@ SPEC_TOOLTIPS = (
     alt.Tooltip("accuracy_stderr:Q", title="its standard error", format=".4f"),
     alt.Tooltip("n_tasks:Q", title="zero-shot tasks", format="d"),
     alt.Tooltip("loss:Q", title="nats per byte", format=".4f"),
+    alt.Tooltip("loss_stderr:Q", title="its standard error", format=".4f"),
 )
+Z95 = 1.96
+"""Standard errors to either side of a 95 % interval."""
+BARS = "Bars are 95 % intervals from the items alone; points share items, so curves differ more surely than bars say."
 
 
 def domain_params() -> list[alt.Parameter]:
@@ -73,19 +80,44 @@ def series_shape(series: str) -> alt.Shape:
     return alt.Shape(f"{series}:N", legend=None, scale=alt.Scale(domain=[], range=[]))
 
 
-def curves(view: View, series: str, x: alt.X | None = None, x_value: str | None = None) -> alt.LayerChart:
+def curves(
+    view: View, series: str, x: alt.X | None = None, x_value: str | None = None, bars: bool = False
+) -> alt.LayerChart:
     """One curve per series through its points, straight between them: the interpolation that the verdict uses.
 
-    `x` is the horizontal axis and `x_value` the expression of its field x; by default log2 of the view's bits.
+    `x` is the horizontal axis and `x_value` the expression of its field x; by default log2 of the view's bits. `bars`
+    draws the intervals of the points where the view shows the metric itself.
     """
-    base = (
-        alt.Chart(alt.NamedData("rows"))
+    base = series_base(view, series, x, x_value)
+    y = alt.Y(f"{view.y_field}:Q", title=view.y_title, scale=shared_scale("y"))
+    line = base.mark_line(strokeWidth=1.8, clip=True, strokeJoin="round").encode(y=y, order="x:Q")
+    points = series_points(base, y, series)
+    intervals = [error_bars(base, view)] if bars and view.quantity == "value" else []
+    return alt.layer(*intervals, line, points).add_params(*domain_params())
+
+
+def series_base(view: View, series: str, x: alt.X | None = None, x_value: str | None = None) -> alt.Chart:
+    """The rows with their field x, coloured by series."""
+    return (
+        alt.Chart(ROWS)
         .transform_calculate(x=x_value or f"log(datum.{view.accounting}) / LN2")
         .encode(x=x or bits_axis(view), color=series_color(series))
     )
-    y = alt.Y(f"{view.y_field}:Q", title=view.y_title, scale=shared_scale("y"))
-    line = base.mark_line(strokeWidth=1.8, clip=True, strokeJoin="round").encode(y=y, order="x:Q")
-    points = base.mark_point(size=60, filled=True, opacity=1, clip=True, stroke="var(--paper)", strokeWidth=0.8).encode(
+
+
+def series_points(base: alt.Chart, y: alt.Y, series: str) -> alt.Chart:
+    return base.mark_point(size=60, filled=True, opacity=1, clip=True, stroke="var(--paper)", strokeWidth=0.8).encode(
         y=y, shape=series_shape(series), tooltip=list(SPEC_TOOLTIPS)
     )
-    return alt.layer(line, points).add_params(*domain_params())
+
+
+def error_bars(base: alt.Chart, view: View) -> alt.Chart:
+    """95 % intervals of the metric; a point without a standard error has none."""
+    metric = view.metric
+    reach = f"{Z95} * datum.{metric}_stderr"
+    return (
+        base.transform_filter(f"isValid(datum.{metric}_stderr)")
+        .transform_calculate(low=f"datum.{metric} - {reach}", high=f"datum.{metric} + {reach}")
+        .mark_rule(strokeWidth=1.2, opacity=0.45, clip=True)
+        .encode(y=alt.Y("low:Q", title=view.y_title, scale=shared_scale("y")), y2="high:Q")
+    )

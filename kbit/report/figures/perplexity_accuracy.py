@@ -3,7 +3,7 @@
 import altair as alt
 
 from kbit.report.figures.figure import METRICS, Figure, View
-from kbit.report.figures.marks import SPEC_TOOLTIPS, domain_params, series_color, series_shape, shared_scale
+from kbit.report.figures.marks import ROWS, SPEC_TOOLTIPS, domain_params, series_color, series_shape, shared_scale
 
 MOST_MARKS = 2500
 """The whole study has 7,600 points, which a browser takes seconds to draw and no reader can tell apart."""
@@ -11,7 +11,7 @@ MOST_MARKS = 2500
 
 def draw(_: View) -> alt.Chart:
     return (
-        alt.Chart(alt.NamedData("rows"))
+        alt.Chart(ROWS)
         .mark_point(size=38, filled=True, opacity=0.7, clip=True)
         .transform_calculate(x="datum.loss")
         .encode(

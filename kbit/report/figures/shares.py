@@ -3,7 +3,7 @@
 import altair as alt
 
 from kbit.report.figures.figure import ACCOUNTINGS, METRICS, Figure, View
-from kbit.report.figures.marks import domain_params, series_color
+from kbit.report.figures.marks import ROWS, domain_params, series_color
 
 LABEL_SHARE = 0.07
 """Shares below this have no room for their label."""
@@ -11,7 +11,7 @@ LABEL_SHARE = 0.07
 
 def draw(_: View) -> alt.LayerChart:
     base = (
-        alt.Chart(alt.NamedData("rows"))
+        alt.Chart(ROWS)
         .transform_stack(stack="share", groupby=["selection"], as_=["start", "end"], sort=[alt.SortField("bits")])
         .transform_calculate(middle="(datum.start + datum.end) / 2")
     )

@@ -6,11 +6,18 @@ async function readPayload(element) {
   return JSON.parse(await new Response(stream).text());
 }
 
-// {n, columns: {name: values | {dictionary, codes}}} -> [{name: value}]
+// {n, columns: {name: values | {dictionary, codes}}} -> {name: values}
+function toColumns(encoded) {
+  const decode = (column) => (Array.isArray(column) ? column : column.codes.map((code) => (code === null ? null : column.dictionary[code])));
+  return Object.fromEntries(Object.entries(encoded.columns).map(([name, column]) => [name, decode(column)]));
+}
+
+// The same as [{name: value}].
 function toRows(encoded) {
-  const columns = Object.entries(encoded.columns).map(([name, column]) => [
-    name,
-    Array.isArray(column) ? column : column.codes.map((code) => (code === null ? null : column.dictionary[code])),
-  ]);
-  return Array.from({ length: encoded.n }, (_, row) => Object.fromEntries(columns.map(([name, values]) => [name, values[row]])));
+  const columns = Object.entries(toColumns(encoded));
+  return Array.from({ length: encoded.n }, (_, row) => {
+    const result = {};
+    for (const [name, values] of columns) result[name] = values[row];
+    return result;
+  });
 }

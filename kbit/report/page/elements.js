@@ -20,6 +20,7 @@ const SYMBOLS = {
   "triangle-down": "M6 10.8 11 1.6H1z",
   "triangle-right": "M10.8 6 1.6 11V1z",
   "triangle-left": "M1.2 6 10.4 1v10z",
+  wedge: "M6 .6 8.4 11.4H3.6z",
 };
 
 function symbol(series) {
@@ -60,15 +61,16 @@ function dataTable(allRows, columns, labels, caption) {
   return element("table", {}, element("caption", {}, caption + cut), head, element("tbody", {}, ...body));
 }
 
-// RFC 4180: quoted where needed, full precision, empty for null.
-function toCsv(rows, columns) {
-  const quote = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const line = (values) => values.map((value) => quote(value === null || value === undefined ? "" : String(value))).join(",");
-  return [line(columns), ...rows.map((row) => line(columns.map((column) => row[column])))].join("\r\n") + "\r\n";
+// A labelled choice; `values` are offered as they are, or as `text` words them.
+function selectField(id, label, values, chosen, onchange, text = String) {
+  const options = values.map((value) => element("option", { value, selected: String(value) === String(chosen) }, text(value)));
+  const select = element("select", { id, onchange: (event) => onchange(event.target.value) }, ...options);
+  return element("label", { for: id }, element("span", {}, label), select);
 }
 
-function download(name, text) {
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-  element("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+// Replaces the controls in a box; the one that the reader just used keeps the focus.
+function replaceControls(box, ...fields) {
+  const focused = box.contains(document.activeElement) ? document.activeElement.id : null;
+  box.replaceChildren(...fields);
+  if (focused) document.getElementById(focused)?.focus();
 }

@@ -11,7 +11,7 @@ class FitTable {
     // A study has thousands of fitted quantities: the headline verdicts come first.
     const first = { fit: "verdict", data_type: "best" };
     for (const column of FitTable.filters) state.defaults.set(`fits.${column}`, first[column] ?? "");
-    this.root.querySelector(".download").onclick = () => download(`${page.study}-fits.csv`, toCsv(this.rows(), this.columns()));
+    this.root.querySelector(".download").onclick = () => download(`${page.study.name}-fits.csv`, toCsv(this.rows(), this.columns()));
   }
 
   columns() {
@@ -35,9 +35,7 @@ class FitTable {
   }
 
   draw() {
-    const focused = document.activeElement?.id;
-    this.controls.replaceChildren(...this.narrow().map((step) => this.select(step)));
-    if (focused && this.controls.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused).focus();
+    replaceControls(this.controls, ...this.narrow().map((step) => this.select(step)));
     const rows = this.rows();
     const { columns, common } = this.divide(rows);
     this.table.replaceChildren(dataTable(rows, columns, this.page.labels, [`${rows.length} fitted quantities`, ...common].join(" · ")));
@@ -53,9 +51,8 @@ class FitTable {
   }
 
   select({ column, values, chosen }) {
-    const id = `fits-${column}`;
-    const options = ["", ...values.filter(Boolean)].map((value) => element("option", { value, selected: value === chosen }, value || "any"));
-    const select = element("select", { id, onchange: (event) => state.set(`fits.${column}`, event.target.value) }, ...options);
-    return element("label", { for: id }, element("span", {}, this.page.labels[column] ?? column), select);
+    const label = this.page.labels[column] ?? column;
+    const choose = (value) => state.set(`fits.${column}`, value);
+    return selectField(`fits-${column}`, label, ["", ...values.filter(Boolean)], chosen, choose, (value) => value || "any");
   }
 }

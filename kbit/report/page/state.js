@@ -12,11 +12,17 @@ const state = {
     return (this.get(key) ?? "").split("~").filter(Boolean);
   },
   set(key, value) {
-    if (value === this.defaults.get(key)) this.chosen.delete(key);
-    else this.chosen.set(key, value);
+    return this.setAll({ [key]: value });
+  },
+  // Several choices of one thing (all of a table, or all of the page) are one change.
+  setAll(values) {
+    for (const [key, value] of Object.entries(values)) {
+      if (value === this.defaults.get(key)) this.chosen.delete(key);
+      else this.chosen.set(key, value);
+    }
     // Of a page inside another (a data: URL) nothing but the fragment may change.
     history.replaceState(null, "", this.hash() || location.href.split("#")[0]);
-    return this.notify(key);
+    return this.notify(Object.keys(values)[0]);
   },
   toggle(key, item) {
     const items = this.getList(key);
