@@ -34,6 +34,12 @@ def requests_files() -> list[Path]:
     return sorted([*folder.glob("[!.]*.parquet"), *folder.glob("[!.]*.json")])
 
 
+def outliers_files() -> list[Path]:
+    """What was seen of hidden units, and on which text it was to be looked at."""
+    folder = RESULTS / "outliers"
+    return sorted([*folder.glob("[!.]*.parquet"), *folder.glob("[!.]*.json")])
+
+
 def hub_files() -> list[Path]:
     """Which models and data sets there are, and the stamps of those fetched from the hub."""
     return sorted([*(RESULTS / "models").glob("[!.]*.json"), *(RESULTS / "tasks").glob("[!.]*.json")])

@@ -89,6 +89,7 @@ def unneeded_files(plans: Iterable[Plan]) -> list[Item]:
         "published tables": inventory.published_parts(),
         "shard files": inventory.shard_files(),
         "requests": inventory.requests_files(),
+        "hidden units": inventory.outliers_files(),
         "models and data sets": inventory.hub_files(),
     }
     items = [

@@ -57,6 +57,7 @@ def needed_files(plan: Plan) -> set[Path]:
     """Shared files of a study: parts, shard files, requests, and what names its models and data sets."""
     needed = {path for shard in plan.shards for path in (shard.part, shard.file)}
     needed |= {one.part for one in plan.imports}
+    needed |= {path for job in plan.outliers for path in (job.file, job.output)}
     for path, spec in plan.requests.items():
         needed |= {path, requests_spec_path(spec.task.name, spec.digest)}
     for model in plan.study.models:

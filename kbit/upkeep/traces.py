@@ -8,7 +8,7 @@ from kbit.plan.plan import Plan
 from kbit.store.paths import RESULTS
 
 FOLDERS = (RESULTS / "logs", RESULTS / "benchmarks")
-OF_FILES = ("evaluate", "build_requests", "fetch_model", "fetch_task", "import_published")
+OF_FILES = ("evaluate", "build_requests", "measure_outliers", "fetch_model", "fetch_task", "import_published")
 """Rules with a job for each shared file of a kind."""
 OF_STUDIES = ("tables", "fit", "report")
 """Rules with one job a study."""
@@ -33,6 +33,8 @@ def jobs_of(plan: Plan) -> Iterator[str]:
         yield f"evaluate/{shard.model.slug}/{shard.slice_name}.{shard.key}"
     for path in plan.requests:
         yield f"build_requests/{path.stem}"
+    for job in plan.outliers:
+        yield f"measure_outliers/{job.output.stem}"
     for model in plan.study.models:
         yield f"fetch_model/{model.slug}"
     for task in plan.tasks:

@@ -12,6 +12,8 @@ from kbit.plan.resources import gpu_resources, memory_mb
 from kbit.plan.submitted import SubmittedJobs
 from kbit.spec.errors import UserError
 from kbit.spec.hardware import Hardware
+from kbit.upkeep import inventory
+from kbit.upkeep.studies import needed_files
 
 BILLION = 10**9
 
@@ -97,6 +99,9 @@ def test_a_job_that_looks_at_hidden_units_likewise(tmp_path, monkeypatch):
     assert plan.key != plain.key  # so that the tables are built again
     assert plan.parts == plain.parts
     write_inputs(plan)
+    assert set(inventory.outliers_files()) == {job.file for job in plan.outliers}
+    assert not set(inventory.outliers_files()) & needed_files(plain)
+    assert set(inventory.outliers_files()) <= needed_files(plan)
     hardware = Hardware(gpu_request="gpus")
     planned, submitted = PlannedJobs(plan, hardware), SubmittedJobs(hardware)
     for job in plan.outliers:
