@@ -1,7 +1,7 @@
 """The bench at which a worker evaluates cells: one model, loaded once, brought from spec to spec."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 
 from kbit.evaluation.applied_spec import AppliedSpec
 from kbit.evaluation.baseline import Baselines
+from kbit.evaluation.calibration import calibration_batches
 from kbit.evaluation.cell_rows import cell_row
 from kbit.evaluation.devices import choose_device, device_name, finish_work
 from kbit.evaluation.divergence import Comparison
@@ -20,12 +21,15 @@ from kbit.evaluation.provenance import gpu_columns, peak_memory_bytes, provenanc
 from kbit.evaluation.requests import Requests, read_requests
 from kbit.evaluation.scorer import max_length
 from kbit.evaluation.text_windows import check_context
+from kbit.kernels import backends
 from kbit.models.engine import Engine
+from kbit.models.inputs import ModelInputs
 from kbit.models.open_engine import open_engine
+from kbit.spec.calibration import CALIBRATION
 from kbit.spec.errors import UnsupportedError, UserError
 from kbit.spec.footprint import Footprint
 from kbit.spec.notes import note
-from kbit.spec.quant import QuantSpec
+from kbit.spec.quant import CONTROL, QuantSpec
 from kbit.store.journal import JournalWriter
 from kbit.store.paths import locator_path, requests_path
 from kbit.store.shard_file import ShardCell, ShardFile, read_shard
@@ -50,10 +54,19 @@ def evaluate_job(job: dict) -> None:
         "trust_remote_code": job["trust_remote_code"],
     }
     cells = {cell.cell_id: cell for cell in shard.cells}
+    prepare_kernels(engine, [cells[cell_id].spec for cell_id in job["cells"]])
     with JournalWriter(Path(job["journal"])) as journal:
         bench = Bench(shard, engine, source, journal)
         for spec, group in groupby((cells[cell_id] for cell_id in job["cells"]), key=lambda cell: cell.spec):
             bench.evaluate_spec(spec, list(group))
+
+
+def prepare_kernels(engine: Engine, specs: Iterable[QuantSpec]) -> None:
+    """Tell a CPU's kernels how much there is to quantize, so that they are built if that is worth it."""
+    if engine.device.type == "cpu":
+        with engine.quantized(CONTROL) as footprint:
+            weights = footprint.quantized_parameters
+        backends.prepare(weights * len({*specs} - {CONTROL}))
 
 
 def engine_columns(engine: Engine) -> dict[str, object]:
@@ -83,6 +96,7 @@ class Bench:
         self.journal = journal
         self.baselines = Baselines(engine)
         self._requests: dict[tuple[str, str], Requests] = {}
+        self._shown: dict[str, list[ModelInputs]] = {}
 
     def evaluate_spec(self, spec: QuantSpec, cells: Sequence[ShardCell]) -> None:
         """Quantize once, score every task. A spec the model cannot take gives each of its cells a row that says so."""
@@ -93,6 +107,7 @@ class Bench:
         began = perf_counter()
         with AppliedSpec(self.engine, spec) as applied:
             try:
+                applied.shown = self.shown(cells[0])
                 footprint = applied.apply()
                 finish_work(self.engine.gpus)
             except UnsupportedError as error:
@@ -148,6 +163,7 @@ class Bench:
             outcome = {
                 **result_columns(result),
                 "token_budget": token_budget,
+                "quantize_backend": applied.backend,
                 "error": "the model's logits are not finite" if result.collapsed else None,
                 "seconds": seconds_per_token * result.n_tokens,
             }
@@ -190,6 +206,16 @@ class Bench:
         if key not in self._requests:
             self._requests[key] = read_requests(requests_path(*key))
         return self._requests[key]
+
+    def shown(self, cell: ShardCell) -> list[ModelInputs]:
+        """What the cell's spec is calibrated on; nothing for most. UnsupportedError: the model cannot read it."""
+        if cell.calibration is None:
+            return []
+        if cell.calibration not in self._shown:
+            requests = read_requests(requests_path(CALIBRATION, cell.calibration))
+            longest = max_length(self.engine.config, requests)
+            self._shown[cell.calibration] = calibration_batches(requests, longest, self.engine.device)
+        return self._shown[cell.calibration]
 
     def fail(self, cells: Sequence[ShardCell], started_at: str, values: dict[str, object], error: Exception) -> None:
         """A passing fault is the cells' own and is tried again with their shard; any other goes up."""

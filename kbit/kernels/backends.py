@@ -1,7 +1,6 @@
 """Which implementation quantizes on a CPU, C++ or torch's own operations, and a record of which one did."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,21 +99,20 @@ def choose(weight: Tensor) -> Library | ModuleType:
     return library or blockwise
 
 
-WATCHERS: list[Counter[str]] = []
+WATCHERS: list[set[str]] = []
 
 
 @contextmanager
-def watch() -> Iterator[Counter[str]]:
-    """Within the block, counts the weights' matrices that each implementation quantized."""
-    watcher: Counter[str] = Counter()
-    WATCHERS.append(watcher)
+def watch(seen: set[str]) -> Iterator[None]:
+    """Within the block, `seen` takes in the names of the implementations that quantize."""
+    WATCHERS.append(seen)
     try:
-        yield watcher
+        yield
     finally:
-        WATCHERS[:] = [other for other in WATCHERS if other is not watcher]
+        WATCHERS[:] = [other for other in WATCHERS if other is not seen]
 
 
 def record(backend: str) -> None:
     """To be called by whatever quantizes a matrix."""
-    for watcher in WATCHERS:
-        watcher[backend] += 1
+    for seen in WATCHERS:
+        seen.add(backend)

@@ -188,6 +188,13 @@ COLUMNS: tuple[Column, ...] = (
         null=UNQUANTIZED,
     ),
     Column(
+        "quantize_backend",
+        "string",
+        "What quantized the weights: compiled (C++ built on the machine), eager (torch's own operations), cuda; "
+        "several joined by +. The results are the same.",
+        null=f"16-bit control, {UNQUANTIZED}, or written before row version 4",
+    ),
+    Column(
         "peak_memory_bytes",
         "int64",
         "Peak memory of the process (GPU: of the fullest) so far.",
