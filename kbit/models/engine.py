@@ -33,9 +33,11 @@ class Engine(Protocol):
     statistics: LayerStatistics
     """Of the pristine weights."""
 
-    def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
+    def quantized(self, spec: QuantSpec, shown: Sequence[ModelInputs] = ()) -> AbstractContextManager[Footprint]:
         """Within the block the model computes with weights under `spec`, see `kbit.models.pristine`.
 
+        shown: sequences that calibrated specs are solved for, plain rows; what they come to depends on how these are
+        put together, as sums round.
         Outside of blocks it is pristine or refuses to run; under the 16-bit control it is pristine and runs.
         A weight that `spec` cannot take (UnsupportedError) shows here or, if the engine streams, in the pass.
         """

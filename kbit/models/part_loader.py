@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -78,8 +79,11 @@ class PartLoader:
         if name not in self._checked:
             check_finite(tensor, name, self._owner)
             self._checked.add(name)
-        if name not in self._layers:
-            return tensor
-        statistics = self.statistics.of(name.removesuffix(".weight"), spec)
+        return self.quantize(name, tensor, spec) if name in self._layers else tensor
+
+    @torch.no_grad()
+    def quantize(self, name: str, tensor: Tensor, spec: QuantSpec, moments: Tensor | None = None) -> Tensor:
+        """A loaded linear under `spec`. moments: the mean of x x^T over its inputs, of calibrated specs."""
+        statistics = replace(self.statistics.of(name.removesuffix(".weight"), spec), second_moments=moments)
         values = quantize_values(tensor, self._layers[name], spec, name, statistics)
         return tensor if values is tensor else self.meter.add(values)

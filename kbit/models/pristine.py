@@ -3,8 +3,9 @@
 All three give the same bits. They differ in memory, and in what going from spec to spec costs (`kbit.spec.placement`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kbit.models.architectures import linears
+from kbit.models.calibrated import check_shown, quantize_in_turn
+from kbit.models.inputs import ModelInputs
 from kbit.models.layer_statistics import LayerStatistics, live_statistics
 from kbit.models.pinned import pin
 from kbit.models.quantized import distinct_weights, measure, quantize_values, quantized
@@ -26,9 +29,10 @@ class Weights(Protocol):
     placement: str
     statistics: LayerStatistics
 
-    def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
+    def quantized(self, spec: QuantSpec, shown: Sequence[ModelInputs] = ()) -> AbstractContextManager[Footprint]:
         """Within the block the model computes with weights under `spec`.
 
+        shown: what calibrated specs are solved for, see `kbit.models.calibrated`.
         UserError: a weight that cannot be quantized, by name (UnsupportedError where only this spec cannot take it).
         RuntimeError: a block of this model is open already. The model is never half quantized unnoticed: outside of
         blocks it either has its pristine weights, or running it raises a RuntimeError.
@@ -44,8 +48,8 @@ class Twin:
         self.model = model
         self.statistics = live_statistics(model)
 
-    def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
-        return quantized(self.model, spec, self.statistics)
+    def quantized(self, spec: QuantSpec, shown: Sequence[ModelInputs] = ()) -> AbstractContextManager[Footprint]:
+        return quantized(self.model, spec, self.statistics, shown)
 
 
 class PristineValues(Protocol):
@@ -131,28 +135,45 @@ class InPlace:
         model.base_model.register_forward_pre_hook(self.refuse_leftovers)
 
     @contextmanager
-    def quantized(self, spec: QuantSpec) -> Iterator[Footprint]:
+    def quantized(self, spec: QuantSpec, shown: Sequence[ModelInputs] = ()) -> Iterator[Footprint]:
         if self._is_open:
             raise RuntimeError(f"the model is quantized already; leave that block before quantizing it as {spec.slug}")
+        check_shown(spec, shown)
         footprint = measure(self.model, spec, self._parameters)
-        self.write(spec)
         self._is_open = True
         try:
+            self.write(spec, shown)
             yield footprint
         finally:
             self._is_open = False
 
     @torch.no_grad()
-    def write(self, spec: QuantSpec) -> None:
+    def write(self, spec: QuantSpec, shown: Sequence[ModelInputs]) -> None:
         """Bring every linear under `spec`."""
         if self._holds == spec == CONTROL:
             return
         self._holds = None
-        for name, parameter in self._parameters.items():
-            values = arrive(self._values, name, parameter)
-            statistics = self.statistics.of(name, spec)
-            parameter.copy_(quantize_values(values, self._layers[name], spec, f"{name}.weight", statistics))
+        if spec.is_calibrated:
+            self.write_in_turn(spec, shown)
+        else:
+            for name, parameter in self._parameters.items():
+                values = arrive(self._values, name, parameter)
+                statistics = self.statistics.of(name, spec)
+                parameter.copy_(quantize_values(values, self._layers[name], spec, f"{name}.weight", statistics))
         self._holds = spec
+
+    def write_in_turn(self, spec: QuantSpec, shown: Sequence[ModelInputs]) -> None:
+        """All pristine first, then block by block."""
+        for name, parameter in self._parameters.items():
+            parameter.copy_(arrive(self._values, name, parameter))
+
+        def quantize(name: str, moments: Tensor) -> None:
+            if (parameter := self._parameters.get(name)) is not None:
+                statistics = replace(self.statistics.of(name, spec), second_moments=moments)
+                values = quantize_values(parameter.data, self._layers[name], spec, f"{name}.weight", statistics)
+                parameter.copy_(values)
+
+        quantize_in_turn(self.model, shown, quantize)
 
     def read_pristine(self, path: str) -> Tensor:
         """The weight of a layer, on its device: what is not quantized has it at all times."""

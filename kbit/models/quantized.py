@@ -3,8 +3,9 @@
 `kbit.models.pristine` does with one copy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace as changed
 from weakref import WeakSet
 
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from kbit.models.architectures import linears
+from kbit.models.calibrated import check_shown, quantize_in_turn
+from kbit.models.inputs import ModelInputs
 from kbit.models.layer_statistics import LayerStatistics, live_statistics
 from kbit.quant import quantize_weight
 from kbit.quant.statistics import NO_STATISTICS, Statistics
@@ -24,30 +27,44 @@ QUANTIZED_NOW: WeakSet[PreTrainedModel] = WeakSet()
 
 @contextmanager
 def quantized(
-    model: PreTrainedModel, spec: QuantSpec, statistics: LayerStatistics | None = None
+    model: PreTrainedModel,
+    spec: QuantSpec,
+    statistics: LayerStatistics | None = None,
+    shown: Sequence[ModelInputs] = (),
 ) -> Iterator[Footprint]:
     """Within the block the model computes with quantized weights; after it, however it ends, with those it came with.
 
     The weights it came with are set aside, never written: quantized ones take their place in the layers' parameters, so
     going back copies nothing and loses no bit. Both exist at once. For the 16-bit control nothing changes.
-    statistics: of the model's layers, where these are kept from spec to spec.
-    UserError: a weight that cannot be quantized, by name, before the model is touched (UnsupportedError where only this
-    spec cannot take it). RuntimeError: the model is quantized already; it stays as it is.
+    statistics: of the model's layers, where these are kept from spec to spec. shown: what calibrated specs are solved
+    for, see `kbit.models.calibrated`.
+    UserError: a weight that cannot be quantized, by name, or nothing is shown to a calibrated spec (UnsupportedError
+    where only this spec cannot take it), and the model is as it came. RuntimeError: the
+    model is quantized already; it stays as it is.
     """
     if model in QUANTIZED_NOW:
         raise RuntimeError(f"the model is quantized already; leave that block before quantizing it as {spec.slug}")
     layers = linears(model)
     parameters = distinct_weights(model, layers)
     footprint = measure(model, spec, parameters)
+    check_shown(spec, shown)
     statistics = statistics or live_statistics(model)
-    quantized_values = {
-        name: quantize_values(parameter.data, layers[name], spec, f"{name}.weight", statistics.of(name, spec))
-        for name, parameter in parameters.items()
-    }
+    of_layers = {name: statistics.of(name, spec) for name in parameters}
     pristine = {name: parameter.data for name, parameter in parameters.items()}
+
+    def quantize(name: str, statistics: Statistics) -> Tensor:
+        return quantize_values(pristine[name], layers[name], spec, f"{name}.weight", statistics)
+
+    def replace_calibrated(name: str, moments: Tensor) -> None:
+        if name in parameters:
+            parameters[name].data = quantize(name, changed(of_layers[name], second_moments=moments))
+
     QUANTIZED_NOW.add(model)
     try:
-        replace(parameters, quantized_values)
+        if spec.is_calibrated:
+            quantize_in_turn(model, shown, replace_calibrated)
+        else:
+            replace(parameters, {name: quantize(name, of_layer) for name, of_layer in of_layers.items()})
         yield footprint
     finally:
         replace(parameters, pristine)

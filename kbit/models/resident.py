@@ -31,8 +31,8 @@ class Resident:
         self.device = model.get_input_embeddings().weight.device
         self.gpus = len({parameter.device for parameter in model.parameters() if parameter.is_cuda})
 
-    def quantized(self, spec: QuantSpec) -> AbstractContextManager[Footprint]:
-        return self.weights.quantized(spec)
+    def quantized(self, spec: QuantSpec, shown: Sequence[ModelInputs] = ()) -> AbstractContextManager[Footprint]:
+        return self.weights.quantized(spec, shown)
 
     def hidden_states(self, batches: Sequence[ModelInputs]) -> Iterator[Tensor]:
         for inputs in batches:

@@ -42,9 +42,9 @@ class Traffic:
         self.store[index].copy_(states)
         self._calls[index] = call
 
-    def batches(self) -> Iterator[tuple[int, Tensor, BlockCall]]:
-        """Index, hidden states [rows, length, width] and call of every batch, on the device."""
-        for index in range(len(self.store)):
+    def batches(self, count: int | None = None) -> Iterator[tuple[int, Tensor, BlockCall]]:
+        """Index, hidden states [rows, length, width] and call of the first `count` batches, or all, on the device."""
+        for index in range(len(self.store))[:count]:
             yield index, self.store[index], self._calls[index]
 
     def keep(self, index: int, states: Tensor) -> None:
@@ -68,13 +68,14 @@ class CudaTraffic(Traffic):
         """Waits for the copies: the tensors are the caller's to overwrite afterwards."""
         super().put(index, states, call.map(copy_to_host))
 
-    def batches(self) -> Iterator[tuple[int, Tensor, BlockCall]]:
-        ahead = self.fetch(0) if len(self.store) else None
-        for index in range(len(self.store)):
+    def batches(self, count: int | None = None) -> Iterator[tuple[int, Tensor, BlockCall]]:
+        indices = range(len(self.store))[:count]
+        ahead = self.fetch(0) if indices else None
+        for index in indices:
             states, call = self.arrive(*ahead)
             yield index, states, call
             # Behind the computing of this batch, which the caller has started by now.
-            ahead = self.fetch(index + 1) if index + 1 < len(self.store) else None
+            ahead = self.fetch(index + 1) if index + 1 < len(indices) else None
 
     def fetch(self, index: int) -> tuple[Tensor, BlockCall]:
         with torch.cuda.stream(self._inward):
