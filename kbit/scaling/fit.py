@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kbit.scaling.claims import CLAIMS, Tables, claims_frame, write_claims
+from kbit.scaling.claims import CLAIMS, Tables, claims_frame, read_outliers, write_claims
 from kbit.scaling.evidence import read_evidence
 from kbit.scaling.fit_rows import fit_frame
 from kbit.scaling.laws import LAWS
@@ -37,4 +37,4 @@ def fit_study(
     frame.write_parquet(content, compression="zstd")
     write_bytes(output, content.getvalue())
     if claims is not None:
-        write_claims(claims_frame(CLAIMS, Tables(evidence, frame)), claims)
+        write_claims(claims_frame(CLAIMS, Tables(evidence, frame, read_outliers(tables))), claims)

@@ -48,11 +48,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What claims are tested on."""
+    """The tables of a study that claims are tested on."""
 
     evidence: Evidence
     fits: pl.DataFrame
     """The study's fits, columns of `fit_rows.SCHEMA`."""
+    outliers: pl.DataFrame | None = None
+    """The table outliers, where the study has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,12 @@ def to_row(claim: Claim, finding: Finding) -> dict[str, object]:
     return {**about, **subject, **own, "level": LEVEL if has_interval else None}
 
 
+def read_outliers(tables: Path) -> pl.DataFrame | None:
+    """The table outliers, which only some studies have."""
+    path = tables / "outliers.parquet"
+    return pl.read_parquet(path) if path.is_file() else None
+
+
 def write_claims(frame: pl.DataFrame, output: Path) -> None:
     """Write the table whole or not at all."""
     content = io.BytesIO()
