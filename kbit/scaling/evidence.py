@@ -1,17 +1,21 @@
 """What the laws are fitted to: a study's points, and their resamples, computed once per family and metric."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
 from kbit.scaling.curves import Array
+from kbit.scaling.grids import Grid, list_grids
 from kbit.scaling.metrics import METRICS, Metric
 from kbit.scaling.resample import Resampled, resample_metric
 from kbit.warehouse import SampleReader, read_table
+
+Made = TypeVar("Made")
 
 POINT_ORDER = ("parameters", "model", "bits", "spec")
 
@@ -52,6 +56,8 @@ class Evidence:
 
     points: pl.DataFrame
     """The table points, of final checkpoints alone."""
+    checkpoints: pl.DataFrame
+    """The table points, earlier checkpoints too."""
     cells: pl.DataFrame
     """The table cells."""
     samples: SampleReader
@@ -59,6 +65,7 @@ class Evidence:
     tell: Callable[[str], None]
     """Hears which family is being resampled."""
     _families: dict[tuple[str, str], FamilyPoints] = field(default_factory=dict)
+    _known: dict[Hashable, object] = field(default_factory=dict)
 
     def families(self, metric: Metric) -> Iterator[FamilyPoints]:
         """Every family with its points, in alphabetical order."""
@@ -67,6 +74,21 @@ class Evidence:
             if key not in self._families:
                 self._families[key] = self._resample(family, metric)
             yield self._families[key]
+
+    def grids(self, metric: Metric, *, checkpoints: bool = False, together: bool = False) -> list[Grid]:
+        """The points of laws over sizes and k: one grid per family and selection of specs.
+
+        With `checkpoints` earlier ones too; with `together` one grid of all families per selection.
+        """
+        points = self.checkpoints if checkpoints else self.points
+        key = ("grids", metric.name, checkpoints, together)
+        return self.once(key, lambda: list_grids(points, metric, together=together))
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What several laws use, made by the first that asks."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
     @property
     def metrics(self) -> list[Metric]:
@@ -83,5 +105,6 @@ class Evidence:
 def read_evidence(tables: Path, parts: Sequence[Path], tell: Callable[[str], None]) -> Evidence:
     """Read a study's tables. Of models of one family and size only those trained longest enter (table models)."""
     final = read_table(tables, "models").filter("is_final_checkpoint").select("model")
-    points = read_table(tables, "points").join(final, on="model", how="semi").sort("family", *POINT_ORDER)
-    return Evidence(points, read_table(tables, "cells"), SampleReader(parts), tell)
+    checkpoints = read_table(tables, "points").sort("family", *POINT_ORDER)
+    points = checkpoints.join(final, on="model", how="semi", maintain_order="left")
+    return Evidence(points, checkpoints, read_table(tables, "cells"), SampleReader(parts), tell)

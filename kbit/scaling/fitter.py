@@ -182,6 +182,16 @@ def solve_batch(form: Form, problems: Sequence[Problem]) -> Iterator[Solution]:
         )
 
 
+def fit_masked(form: Form, problems: Sequence[Problem], kept: Sequence[NDArray[np.bool_]]) -> list[Array]:
+    """Every problem fitted to its kept points alone, kept bool [points]: what the fits predict of all points."""
+    points = stack(problems)
+    seen = np.stack([pad(one, points.value.shape[1], False) for one in kept])
+    points = replace(points, kept=seen.astype(float))
+    optima = find_optima(form, points, form.starts(points))
+    predicted = form.predict(optima.theta, points.inputs)[0]
+    return [values[: len(problem.value)] for values, problem in zip(predicted, problems, strict=True)]
+
+
 def stack(problems: Sequence[Problem]) -> Points:
     """Problems side by side, filled up with points that do not count."""
     n = max(len(problem.value) for problem in problems)

@@ -59,6 +59,16 @@ class Frontier:
         mean[best] = -np.inf
         return int(np.argmax(mean))
 
+    def equivalent_gap(self, k: int, other: int) -> Array:
+        """f64 [resamples]: k's mean distance above the other (indices into ks) in log2 bits, at their mean slope.
+
+        NaN where the two do not rise along the range.
+        """
+        pair = self.height[[k, other]]
+        slope = (pair[:, -1] - pair[:, 0]).mean(axis=0) / (self.grid[-1] - self.grid[0])
+        gap = self.mean[k] - self.mean[other]
+        return np.divide(gap, slope, out=np.full_like(gap, np.nan), where=slope > 0)
+
     def gap(self, k: int, other: int) -> Array:
         """f64 [grid, resamples]: how much higher k's curve is than the other's (indices into ks)."""
         return self.height[k] - self.height[other]

@@ -29,13 +29,14 @@ class Parameter:
 def law_rows(
     subject: Subject, solution: Solution, parameters: Mapping[str, Parameter], settings: str, note: str = ""
 ) -> Iterator[FitRow]:
-    """A row for every parameter, and `converged`, `starts_agreeing` and `rms_log_residual`.
+    """A row for every parameter, and `converged` and `rms_log_residual`.
 
     A name may end in what tells it apart, as in `offset/3`: the quantity is what stands before the slash.
     """
     n = len(solution.residuals)
     told = "; ".join(text for text in (solution.note, note) if text)
-    chosen = f"{settings}; Huber delta {HUBER_DELTA:g}; {solution.n_starts} starts"
+    agreeing = f"{solution.agreeing} of {solution.n_starts} starts agree"
+    chosen = f"{settings}; Huber delta {HUBER_DELTA:g}; {agreeing}"
 
     def row(quantity: str, value: float, **more: object) -> FitRow:
         return FitRow(subject, quantity, n, METHOD, value, note=told, settings=chosen, **more)
@@ -47,5 +48,4 @@ def law_rows(
             value, low, high = np.exp(bounds) if parameter.is_log else bounds
         yield row(name.partition("/")[0], float(value), low=float(low), high=float(high), bits=parameter.bits)
     yield row("converged", float(solution.converged[0]))
-    yield row("starts_agreeing", float(solution.agreeing))
     yield row("rms_log_residual", solution.rms)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from kbit.scaling.laws.linear import build_design, identified_rows, regression_rows
+from kbit.scaling.regression import build_design, identified_rows, regression_rows
 from kbit.spec.quant import CONTROL, QuantSpec
 from kbit.warehouse import read_table
 

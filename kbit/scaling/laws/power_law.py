@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from kbit.scaling.curves import Array
-from kbit.scaling.evidence import Evidence, FamilyPoints
+from kbit.scaling.evidence import Evidence
 from kbit.scaling.exclusions import EXCLUSIONS
 from kbit.scaling.fit_rows import FitRow, Subject, undetermined
 from kbit.scaling.fitter import Points, Problem, Solution, solve_problems
@@ -78,17 +78,17 @@ def fit_power_laws(evidence: Evidence) -> Iterator[FitRow]:
     """A power law with floor for every spec of every family, for both counts of bits."""
     if LOSS not in evidence.metrics:
         return
-    for family in evidence.families(LOSS):
-        groups = family.points.sort("bits", "spec", "parameters").partition_by("spec", maintain_order=True)
-        for bit_accounting in BIT_ACCOUNTINGS:
-            yield from fit_family(family, groups, bit_accounting)
+    ordered = evidence.points.sort("family", "bits", "spec", "parameters", "model")
+    groups = ordered.partition_by("family", "spec", maintain_order=True)
+    for bit_accounting in BIT_ACCOUNTINGS:
+        yield from fit_specs(groups, bit_accounting)
 
 
-def fit_family(family: FamilyPoints, groups: list[pl.DataFrame], bit_accounting: str) -> Iterator[FitRow]:
+def fit_specs(groups: list[pl.DataFrame], bit_accounting: str) -> Iterator[FitRow]:
     """Rows E, A, alpha and the state of the fit of every spec, or one `undetermined` row."""
     determined: list[tuple[Subject, Array, Array, str]] = []
     for group in groups:
-        subject = describe_spec(family, group.row(0, named=True), bit_accounting)
+        subject = describe_spec(group.row(0, named=True), bit_accounting)
         kept = group.filter(EXCLUSIONS.rule(LOSS))
         bits, loss = kept[bit_accounting].to_numpy().astype(float), kept[LOSS.name].to_numpy()
         settings = EXCLUSIONS.describe(LOSS, group.height - kept.height)
@@ -103,10 +103,10 @@ def fit_family(family: FamilyPoints, groups: list[pl.DataFrame], bit_accounting:
         yield from law_rows(subject, solution, power_parameters(solution, bits), settings)
 
 
-def describe_spec(family: FamilyPoints, point: dict[str, object], bit_accounting: str) -> Subject:
+def describe_spec(point: dict[str, object], bit_accounting: str) -> Subject:
     """What the law of one spec is about; `point` is any of its points."""
     return Subject(
-        NAME, family.family, LOSS.task_set, LOSS.name, bit_accounting, point["data_type"], point["block_size"] or "",
+        NAME, point["family"], LOSS.task_set, LOSS.name, bit_accounting, point["data_type"], point["block_size"] or "",
         point["options"], point["spec"], point["bits"],
     )  # fmt: skip
 

@@ -10,8 +10,14 @@ cover. Quantities, per family, metric, count of bits and selection of specs:
   negative where the best k wins more of the range but by less;
 * `gap_over_models`: the gap of these two over the range which they cover, with a delete-one-model jackknife interval:
   what other models might have given, where the bootstrap says what other items might have;
+* `equivalent_gap_to_runner_up`: the same gap in doublings of bits, at the mean slope of the two curves over the range:
+  log2 of how many times the bits the runner-up would need to come level;
+* `winner_stability`: the share of models without which the best k stays the same; the note lists the others;
+* `decided`: 1 where the best k wins 95 % of the resamples of items and its gap over models lies above 0; otherwise
+  `undetermined`, with what is missing, and `items_needed` and `models_needed` where a number of them would decide;
 * for each k: `share` of the range on which it is best; `win_rate`, the share of resamples in which it is `best_bits`;
-  `gap_to_best`, its mean distance to the best k's curve (<= 0 as a rule); `parallelism`, the standard deviation of
+  `gap_to_best`, its mean distance to the best k's curve (<= 0 as a rule), and `equivalent_gap`, that in doublings of
+  bits; `parallelism`, the standard deviation of
   that distance along the range over its mean (0: parallel); `gap_to_next_lower`, its mean distance to the next smaller
   k over the range which those two cover.
 
@@ -24,6 +30,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kbit.scaling import decision
 from kbit.scaling.curves import Array, Curve, common_range, make_curve
 from kbit.scaling.evidence import Evidence, FamilyPoints
 from kbit.scaling.fit_rows import LEVEL, FitRow, Subject, undetermined
@@ -32,10 +39,12 @@ from kbit.scaling.jackknife import jackknife_interval
 from kbit.scaling.metrics import BIT_ACCOUNTINGS
 from kbit.scaling.resample import BOOTSTRAP_SEED, N_RESAMPLES
 from kbit.scaling.selections import Selection, list_selections
+from kbit.scaling.stability import winners_without
 
 NAME = "verdict"
 METHOD = "linear interpolation in log2 bits"
 BOOTSTRAP = f"{METHOD}; paired bootstrap over {{}} items, {N_RESAMPLES} resamples, seed {BOOTSTRAP_SEED}"
+LEFT_OUT = f"{METHOD}; each model left out in turn"
 JACKKNIFE = f"{METHOD}; delete-one-model jackknife, t interval"
 MIN_JACKKNIFE_SIZES = 4
 """Each curve must keep three sizes when one is left out."""
@@ -75,7 +84,9 @@ def fit_verdict(
     if any(np.isnan(curve.y).any() for curve in curves):
         curves = [replace(curve, y=curve.y[:, :1]) for curve in curves]
         notes.append("no interval: some cell has neither samples nor a standard error")
-    yield from describe_verdict(subject, curves, n, BOOTSTRAP.format(family.resampled.n_items), notes)
+    rows = list(describe_verdict(subject, curves, n, BOOTSTRAP.format(family.resampled.n_items), notes))
+    yield from rows
+    yield from describe_decision(subject, rows, n, family.resampled.n_items, curves)
 
 
 def draw_curves(family: FamilyPoints, bit_accounting: str) -> list[Curve]:
@@ -124,12 +135,15 @@ def describe_verdict(
         yield FitRow(subject, quantity, n, METHOD, float(value))
     mean = frontier.mean
     yield row("gap_to_runner_up", mean[best] - mean[runner_up], extra=f"runner-up: {ks[runner_up]} bits")
+    yield equivalent(row("equivalent_gap_to_runner_up", frontier.equivalent_gap(best, runner_up)))
     yield jackknife_gap(subject, [curve for curve in curves if curve.bits in ks[[best, runner_up]]], ks[best], n)
+    yield describe_stability(subject, curves, int(ks[best]), n)
     for index, k in enumerate(frontier.ks):
         yield row("share", frontier.share[index], k)
         yield from describe_wins(subject, frontier, index, n, bootstrap)
         if index != best:
             yield row("gap_to_best", mean[index] - mean[best], k, f"best: {ks[best]} bits")
+            yield equivalent(row("equivalent_gap", frontier.equivalent_gap(index, best), k, f"best: {ks[best]} bits"))
             yield row("parallelism", parallelism(frontier.gap(index, best)), k, f"against {ks[best]} bits")
     for lower, k in zip(frontier.ks, frontier.ks[1:], strict=False):
         pair = [curve for curve in curves if curve.bits in (lower, k)]
@@ -142,6 +156,49 @@ def describe_wins(subject: Subject, frontier: Frontier, index: int, n: int, meth
     resampled = frontier.best[1:]
     if len(resampled):
         yield FitRow(subject, "win_rate", n, method, float(np.mean(resampled == index)), bits=frontier.ks[index])
+
+
+def equivalent(row: FitRow) -> FitRow:
+    """A gap in doublings of bits; undetermined where more bits are no better."""
+    if not math.isnan(row.value):
+        return row
+    return replace(row, value=None, status="undetermined", note="over this range the curves do not rise with the bits")
+
+
+def describe_stability(subject: Subject, curves: Sequence[Curve], best: int, n: int) -> FitRow:
+    """The share of models without which the winner stays."""
+    quantity, winners = "winner_stability", winners_without(curves)
+    if not winners:
+        return undetermined(subject, quantity, n, LEFT_OUT, "without any one of the models the curves share no range")
+    others = [f"{k} bits without {size:,.0f} parameters" for size, k in winners.items() if k != best]
+    value = 1 - len(others) / len(winners)
+    told = "; ".join([f"{len(winners)} models left out in turn", *others])
+    return FitRow(subject, quantity, n, LEFT_OUT, value, note=told)
+
+
+def describe_decision(
+    subject: Subject, rows: Sequence[FitRow], n: int, n_items: int, curves: Sequence[Curve]
+) -> Iterator[FitRow]:
+    """Whether items and models decide the verdict of `rows`, and how many would."""
+    found = {(row.quantity, row.bits): row for row in rows}
+    win_rate = found.get(("win_rate", int(found["best_bits", None].value)))
+    gap = found["gap_over_models", None]
+    sizes = len({size for curve in curves for size in curve.parameters})
+    lacking = [] if win_rate else ["items: no resamples"]
+    lacking += [] if gap.status == "ok" else [f"models: {gap.note}"]
+    supports = {
+        "items_needed": decision.by_items(win_rate.value, n_items) if win_rate else None,
+        "models_needed": decision.by_models(gap.value, gap.low, gap.high, sizes) if gap.status == "ok" else None,
+    }
+    told = "; ".join([*lacking, *(support.note for support in supports.values() if support)])
+    method = f"items: at least {LEVEL:.0%} of resamples; models: jackknife interval of the gap above 0"
+    if not lacking and all(support.is_decided for support in supports.values()):
+        yield FitRow(subject, "decided", n, method, 1.0, note=told)
+    else:
+        yield undetermined(subject, "decided", n, method, told)
+    for quantity, support in supports.items():
+        if support and support.needed:
+            yield FitRow(subject, quantity, n, method, float(support.needed), note=support.note)
 
 
 def jackknife_gap(subject: Subject, pair: Sequence[Curve], best: int, n: int) -> FitRow:
