@@ -8,7 +8,7 @@ kbit/plan/rates.py. What is added to that, erring upwards:
 * `streamed`: all weights cross once per spec, from the page cache if host memory has room for it, else from the file
   system, and the hidden states of all of a spec's tokens come and go between host and device once per layer; all of it
   beside the computing (kbit/models/streamed.py), so that only what takes longer than that is added.
-* Quantizing is bound by memory, and by sorting for `quantile`.
+* Quantizing is bound by memory, and by sorting for `quantile`; calibrated specs take more (kbit/plan/calibrating.py).
 """
 
 import math
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 
+from kbit.plan.calibrating import PLAIN, Calibrating, count_calibrated
 from kbit.plan.places import BYTES, place_model
 from kbit.plan.rates import Rates
 from kbit.spec.cell import Cell
@@ -73,6 +74,7 @@ class Work:
     compared_tokens: tuple[int, ...]
     """Of each task that is compared with the model's own 16-bit run."""
     flop: int
+    calibrating: Calibrating = PLAIN
 
     @property
     def weight_bytes(self) -> int:
@@ -133,6 +135,7 @@ def add_up(missing: Sequence[Cell], token_budget: int) -> Work:
         cells = list(run)
         tokens[cells[0].spec] += sum(map(cell_tokens, cells))
         mask_values[cells[0].spec] += sum(map(cell_mask_values, cells))
+    calibrating = count_calibrated(missing)
     # A job runs the 16-bit model once more over every text that others are compared with.
     baselines = list({cell.task.name: cell for cell in missing if cell.task.divergence}.values())
     compared_tokens = tuple(map(cell_tokens, baselines))
@@ -144,10 +147,11 @@ def add_up(missing: Sequence[Cell], token_budget: int) -> Work:
         cells=len(missing),
         specs=len(tokens),
         tokens=tokens.total() + sum(compared_tokens),
-        pass_tokens=max(tokens.values()),
+        pass_tokens=max(tokens.values()) + calibrating.tokens,
         pass_mask_values=max(mask_values.values()),
         compared_tokens=compared_tokens,
         flop=sum(map(cell_flop, [*missing, *baselines])),
+        calibrating=calibrating,
     )
 
 
@@ -185,10 +189,12 @@ def job_cost(work: Work, hardware: Hardware, rates: Rates) -> Cost:
     else:
         read = work.weight_bytes / (1e9 * hardware.read_gb_per_second)
         transfer = work.specs * pristine_seconds(work, placement, hardware)
+    is_16_bit = placement.gpus > 0 and work.dtype != "float32"
+    calibrating = work.calibrating.seconds(work.linears, width(work), rates.flop_per_second, is_16_bit)
     seconds = Seconds(
         start=GPU_START_SECONDS if placement.gpus else CPU_START_SECONDS,
         read=read,
-        quantize=work.specs * work.linears * rates.quantize_seconds,
+        quantize=work.specs * work.linears * rates.quantize_seconds + calibrating,
         transfer=transfer,
         score=score,
     )
@@ -221,17 +227,24 @@ def host_mb(work: Work, placement: Placement, hardware: Hardware) -> int:
     """Host memory to ask for."""
     match placement.kind:
         case "twin":
-            needed = 1e6 * HOST_MB + (1 if placement.gpus else 2) * work.weight_bytes + baseline_bytes(work)
+            needed = 1e6 * HOST_MB + (1 if placement.gpus else 2) * work.weight_bytes + beside_bytes(work, placement)
         case "host":
             # Read, then pinned: never all of both, as the weights leave for the device in between. A job that finds
             # less than the second keeps no copy (kbit/spec/placement.py).
-            needed = max(1e6 * HOST_MB + 1.1 * work.weight_bytes, HOST_BYTES + work.linear_bytes) + baseline_bytes(work)
+            needed = max(1e6 * HOST_MB + 1.1 * work.weight_bytes, HOST_BYTES + work.linear_bytes)
+            needed += beside_bytes(work, placement)
         case "mapped":
             needed = hardware.host_memory_bytes
         case "streamed":
             needed = streamed_bytes(work, hardware) + (work.weight_bytes if keeps_weights(work, hardware) else 0)
             needed = min(needed, hardware.host_memory_bytes)
     return math.ceil(needed / 1e6)
+
+
+def beside_bytes(work: Work, placement: Placement) -> float:
+    """What host memory holds beside weights: of tasks that are compared, and of calibrating."""
+    hidden = work.calibrating.hidden_bytes(width(work), BYTES[work.dtype])
+    return baseline_bytes(work) + hidden + (0 if placement.gpus else work.calibrating.bytes(width(work)))
 
 
 def keeps_weights(work: Work, hardware: Hardware) -> bool:

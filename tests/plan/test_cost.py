@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kbit.plan.calibrating import PLAIN, Calibrating
 from kbit.plan.cost import IDLE, SPREAD, Work, add_up, job_cost, layers, place, width
 from kbit.plan.places import CPU_PARAMETERS
 from kbit.plan.plan import plan_study
@@ -19,7 +20,9 @@ PAPER_TOKENS = 2_500_000
 SHAPES = Path(__file__).parents[1] / "models/published_shapes.csv"
 
 
-def work(parameters, specs=1, dtype="float16", tokens=PAPER_TOKENS, mask_values=0, compared_tokens=()):
+def work(
+    parameters, specs=1, dtype="float16", tokens=PAPER_TOKENS, mask_values=0, compared_tokens=(), calibrating=PLAIN
+):
     """A job of so many specs, five tasks each."""
     linears = int(0.97 * parameters)
     return Work(
@@ -34,6 +37,7 @@ def work(parameters, specs=1, dtype="float16", tokens=PAPER_TOKENS, mask_values=
         pass_mask_values=mask_values,
         compared_tokens=compared_tokens,
         flop=2 * linears * tokens * specs,
+        calibrating=calibrating,
     )
 
 
@@ -41,6 +45,26 @@ def cost(parameters, specs=1, hardware=CARD, **more):
     job = work(int(parameters), specs, **more)
     rates = assumed_rates(job.dtype, job.token_budget, place(job, hardware).gpus, hardware)
     return job_cost(job, hardware, rates)
+
+
+@pytest.mark.parametrize(("parameters", "dtype"), [(1.5e6, "float32"), (7e9, "float16"), (66e9, "bfloat16")])
+def test_calibrated_specs_cost_more(parameters, dtype):
+    """Of time by their number and by what they look at; of host memory, but for what a place has."""
+    plain = cost(parameters, 4, dtype=dtype)
+    calibrated = [
+        cost(parameters, 4, dtype=dtype, calibrating=Calibrating(specs, tokens))
+        for specs, tokens in [(0, 0), (1, 30_000), (1, 260_000), (4, 260_000)]
+    ]
+    assert calibrated[0] == plain
+    totals = [each.seconds.quantize for each in calibrated]
+    assert totals == sorted(set(totals))
+    assert calibrated[1].mem_mb >= plain.mem_mb
+
+
+def test_a_seven_billion_model_is_calibrated_within_minutes():
+    """GPTQ's paper: some four hours for 175 billion on an A100, so ten minutes for 7 there; 128 x 2048 tokens."""
+    seconds = cost(7e9, calibrating=Calibrating(1, 128 * 2048)).seconds.quantize - cost(7e9).seconds.quantize
+    assert 60 < seconds < 600
 
 
 def test_nothing_missing_needs_no_gpu():

@@ -1,0 +1,59 @@
+"""What calibrated specs cost beyond scoring, by the shapes of a transformer as wide as `kbit.plan.cost.width` says.
+
+A layer has 12 width^2 weights, in matrices whose inputs are 1, 1, 1 and 4 widths, and for each of its specs
+
+* runs the text twice, pristine and quantized;
+* sums x x^T over the text in fp32: 2 x 19 width^2 operations a token;
+* factorizes these in float64, 67 / 3 width^3, at half the rate of fp32, and carries errors from input to input, 24
+  width^3 in fp32;
+* rounds input after input, 7 widths of them, some ten small operations each: 60 to 150 microseconds on a CPU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kbit.spec.cell import Cell
+
+INPUT_SECONDS = 1e-4
+FLOAT32_SLOWER = 16
+"""Than the 16-bit rate of a GPU."""
+MOMENT_VALUES = 19
+"""Values, in squares of the width, of all second moments of a layer."""
+SOLVING_BYTES = 16 * (8 + 8 + 4 + 4)
+"""In squares of the width: of the widest matrix of moments itself in float64, its factor, what is made of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrating:
+    """The calibrated specs among the missing ones."""
+
+    specs: int = 0
+    tokens: int = 0
+    """Shown to each."""
+
+    def seconds(self, linears: int, width: float, flop_per_second: float, is_16_bit: bool) -> float:
+        """linears: weights of all layers; flop_per_second: sustained in scoring; is_16_bit: on a GPU, that is."""
+        float32_rate = flop_per_second / (FLOAT32_SLOWER if is_16_bit else 1)
+        layers = linears / (12 * width**2)
+        runs = 2 * 2 * linears * self.tokens / flop_per_second
+        moments = 2 * MOMENT_VALUES * width**2 * layers * self.tokens / float32_rate
+        solving = (2 * 67 / 3 + 24) * width**3 * layers / float32_rate
+        return self.specs * (runs + moments + solving + 7 * width * layers * INPUT_SECONDS)
+
+    def bytes(self, width: float) -> float:
+        """Of moments and of what solving takes beside them, for one layer at a time; nothing without specs."""
+        return (4 * MOMENT_VALUES + SOLVING_BYTES) * width**2 if self.specs else 0.0
+
+    def hidden_bytes(self, width: float, itemsize: int) -> float:
+        """Of the text's hidden states, which wait in host memory."""
+        return self.tokens * width * itemsize if self.specs else 0.0
+
+
+PLAIN = Calibrating()
+
+
+def count_calibrated(missing: Sequence[Cell]) -> Calibrating:
+    """Of one model's cells; a study has one text."""
+    texts = {cell.spec: cell.calibration for cell in missing if cell.calibration is not None}
+    tokens = max((text.items * text.entry.tokens_per_item for text in texts.values()), default=0)
+    return Calibrating(len(texts), tokens)
