@@ -46,15 +46,16 @@ def summarize(publication: Publication) -> dict[str, object]:
     }
 
 
+COUNTED = {
+    "lines": "line", "cells": "cell", "models": "model", "families": "family", "specs": "spec", "tasks": "task",
+    "metrics": "metric",
+}  # fmt: skip
+"""What is counted -> the word for one of them."""
+
+
 def in_words(summary: dict) -> str:
-    counts = [(f"{summary[name]:,}", name) for name in ("lines", "cells")]
-    counts += [(f"{len(summary[name]):,}", name) for name in ("models", "families", "specs", "tasks", "metrics")]
+    numbers = {name: found if isinstance(found := summary[name], int) else len(found) for name in COUNTED}
+    counts = [f"{number:,} {COUNTED[name] if number == 1 else name}" for name, number in numbers.items()]
     listed = [f"{name}: {', '.join(summary[name])}" for name in ("models", "specs", "tasks", "metrics")]
-    return "\n".join(
-        [
-            f"{summary['publication']}: {summary['title']}",
-            ", ".join(f"{count} {name}" for count, name in counts),
-            *listed,
-            f"written: {summary['part']}",
-        ]
-    )
+    head = f"{summary['publication']}: {summary['title']}"
+    return "\n".join([head, ", ".join(counts), *listed, f"written: {summary['part']}"])
