@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from kbit.cli import main
-from kbit.cli.doctor import CHECKS, head, hub, journals, results_folder, slurm, software, studies
+from kbit.cli.doctor import CHECKS, head, hub, journals, kernels, results_folder, slurm, software, studies
+from kbit.kernels import build
 from kbit.store.head import LOCK, hold_results
 from kbit.store.journal import JournalWriter, new_journal_path
 from kbit.store.lines import encode_line
@@ -232,3 +233,19 @@ def test_all_checks_run_and_the_exit_code_tells_of_problems(options, monkeypatch
 def test_a_check_is_a_file_of_its_own():
     files = {path.stem for path in (REPOSITORY / "kbit/cli/doctor").glob("*.py")} - {"__init__"}
     assert files == {check.__module__.rpartition(".")[2] for check in CHECKS}
+
+
+def test_cpu_kernels_are_kept_built_or_missed(require, tmp_path, monkeypatch):
+    compiler = require("compiler")
+    monkeypatch.setenv("CXX", compiler)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert only(kernels).what == f"CPU kernels: {compiler} builds them for the first job that is large enough"
+    library = build.cache_folder() / build.library_name()
+    library.touch(mode=0o700)
+    assert only(kernels).what == f"CPU kernels: {library}"
+    library.chmod(0o777)  # anybody's
+    assert "builds them" in only(kernels).what
+    build.cache_folder().chmod(0o777)
+    assert (only(kernels).level, "builds them anew" in only(kernels).what) == ("note", True)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert (only(kernels).level, "no C++ compiler" in only(kernels).what) == ("note", True)

@@ -7,13 +7,14 @@ add one: a file with a `check` function, and its entry in CHECKS.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from kbit.cli.doctor import device, head, hub, journals, results_folder, slurm, software, studies
+from kbit.cli.doctor import device, head, hub, journals, kernels, results_folder, slurm, software, studies
 from kbit.cli.findings import print_findings
 from kbit.upkeep.finding import Finding
 
 CHECKS: tuple[Callable[[Sequence[Path]], Iterator[Finding]], ...] = (
     software.check,
     device.check,
+    kernels.check,
     results_folder.check,
     head.check,
     slurm.check,
