@@ -95,6 +95,6 @@ def render_study_report(study: Path) -> None:
         "dtype": config.dtype,
         "item_limit": config.item_limit,
         "file": study.as_posix(),
-        "settings": {key: getattr(config, key) for key in STUDY_KEYS},
+        "settings": config.model_dump(mode="json", include=set(STUDY_KEYS)),
     }
     render_report(presented, tables_folder(name), fits_path(name), report_path(name), claims_path(name))

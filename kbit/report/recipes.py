@@ -19,9 +19,11 @@ GRID_KEYS = {
     "scale_format": "scale_formats",
     "solver": "solvers",
     "rotation": "rotations",
+    "damping": "dampings",
+    "act_order": "act_orders",
 }
 """Column of a row -> key of a grid (kbit/spec/grid.py), which lists values."""
-STUDY_KEYS = ("models_files", "tasks_files", "dtype", "token_budget")
+STUDY_KEYS = ("models_files", "tasks_files", "dtype", "token_budget", "calibration")
 """Keys of a study that a study of one cell takes over (kbit/spec/study.py)."""
 
 
@@ -55,4 +57,5 @@ def study_yaml(study: Mapping[str, object]) -> str:
     settings = study.get("settings")
     if not settings:
         return ""
-    return "".join(f"{key}: {json.dumps(settings[key])}\n" for key in STUDY_KEYS)
+    chosen = {key: settings[key] for key in STUDY_KEYS if settings.get(key) is not None}
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in chosen.items())

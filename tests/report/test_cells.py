@@ -59,7 +59,7 @@ def test_the_grid_of_a_spec_is_that_spec_alone(frames, synthetic):
 def test_a_study_of_one_cell_asks_for_that_cell(tmp_path):
     """As page/recipe.js puts it together, in a folder that has the study's models and tasks."""
     plan = plan_study(CONFIG / "tiny.yaml")
-    settings = {key: getattr(plan.study.config, key) for key in STUDY_KEYS}
+    settings = plan.study.config.model_dump(mode="json", include=set(STUDY_KEYS))
     settings |= {name: [str(CONFIG / file) for file in settings[name]] for name in ("models_files", "tasks_files")}
     for cell in (plan.cells[0], plan.cells[len(plan.cells) // 2], plan.cells[-1]):
         row = {**cell.spec.model_dump(), "block_size": str(cell.spec.block_size)}
@@ -71,6 +71,14 @@ def test_a_study_of_one_cell_asks_for_that_cell(tmp_path):
         )
         (tmp_path / "one-cell.yaml").write_text(text)
         assert [one.cell_id for one in plan_study(tmp_path / "one-cell.yaml").cells] == [cell.cell_id]
+
+
+def test_a_calibrated_spec_comes_with_its_options_and_its_text():
+    row = {"data_type": "int", "bits": 3, "exponent_bits": None, "solver": "gptq", "damping": 0.1, "act_order": True}
+    grid = yaml.safe_load(grid_yaml(row))["grids"][0]
+    assert (grid["solvers"], grid["dampings"], grid["act_orders"]) == (["gptq"], [0.1], [True])
+    text = {"text": "prose", "sequences": 4, "length": 8}
+    assert yaml.safe_load(study_yaml({"settings": {"calibration": text, "dtype": "float32"}}))["calibration"] == text
 
 
 def test_a_study_that_tells_no_settings_has_no_recipe():
