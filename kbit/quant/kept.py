@@ -54,16 +54,9 @@ def means_of_others(flat: Tensor, kept: Tensor, block_size: int) -> Tensor:
 
 
 def decouple_kept(statistics: Statistics, is_kept: Tensor) -> Statistics:
-    """Statistics under which a solver's errors in the others leave the kept input dimensions alone, and these them.
-
-    On the diagonal they have the mean of the others' second moments, so that damping by its mean is that of the others.
-    """
+    """Statistics in which the kept input dimensions are always 0, so that no solver makes up for what it does there."""
     moments = statistics.second_moments
     if moments is None:
         return statistics
     is_kept = is_kept.to(moments.device)
-    alone = moments.masked_fill(is_kept | is_kept[:, None], 0.0)
-    others = moments.diagonal()[~is_kept]
-    if others.numel():
-        alone.diagonal().masked_fill_(is_kept, others.mean().item())
-    return replace(statistics, second_moments=alone)
+    return replace(statistics, second_moments=moments.masked_fill(is_kept | is_kept[:, None], 0.0))

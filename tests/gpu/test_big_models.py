@@ -20,7 +20,8 @@ from kbit.spec.placement import BATCH_BYTES
 from kbit.spec.quant import CONTROL, QuantSpec
 
 INT3 = QuantSpec(data_type="int", bits=3, block_size=64)
-SPECS = [INT3, CONTROL, QuantSpec(data_type="quantile", bits=4, block_size="tensor")]
+PROXY = QuantSpec(data_type="int", bits=3, block_size=64, outlier_fraction=0.02)
+SPECS = [INT3, PROXY, CONTROL, QuantSpec(data_type="quantile", bits=4, block_size="tensor")]
 WIDE = {"hidden_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 4096}
 """A Llama of 8 layers of 33 MB."""
 

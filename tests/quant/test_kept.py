@@ -12,7 +12,7 @@ from kbit.quant.codebooks import CODEBOOKS
 from kbit.quant.kept import choose_kept, decouple_kept
 from kbit.quant.outliers import OUTLIER_RULES
 from kbit.quant.statistics import NO_STATISTICS, Statistics
-from kbit.spec.members import CENTERINGS, DATA_TYPES
+from kbit.spec.members import CENTERINGS, DATA_TYPES, SOLVERS
 from kbit.spec.quant import QuantSpec
 
 INT3 = {"data_type": "int", "bits": 3, "block_size": 16}
@@ -20,6 +20,8 @@ WIDTH = 40
 KEPT = [3, 4, 17, 38]
 OF_BLOCKS = {"af", "bof", "bof-s"}
 """Data types whose levels are those of a size of block."""
+SUMMING = {"hqq"}
+"""Solvers that add up the errors of all weights of a block, and so those of what stands in for the kept ones."""
 OF_ANY_BLOCK = [name for name in CODEBOOKS if not DATA_TYPES[name].block_sizes and name not in OF_BLOCKS]
 
 
@@ -146,18 +148,38 @@ def test_proxy_needs_to_know_who_feeds() -> None:
         quantize_weight(normal(2, 50), QuantSpec(**INT3, outlier_fraction=0.02), "w")
 
 
-def test_second_moments_of_kept_dimensions_are_decoupled() -> None:
-    inputs = normal(100, 5).double()
-    moments = inputs.T @ inputs / 100
-    is_kept = torch.tensor([False, True, False, False, True])
-    alone = decouple_kept(Statistics(second_moments=moments), is_kept).second_moments
-    others = [0, 2, 3]
-    assert torch.equal(alone[others][:, others], moments[others][:, others])
-    assert (alone[is_kept][:, ~is_kept] == 0).all()
-    assert (alone[~is_kept][:, is_kept] == 0).all()
-    expected = moments.diagonal()[others].mean().item()
-    assert alone.diagonal().mean().item() == pytest.approx(expected, rel=1e-12)
-    assert decouple_kept(NO_STATISTICS, is_kept) is NO_STATISTICS
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if name not in SUMMING])
+def test_solvers_make_up_for_the_others_alone(solver: str) -> None:
+    """As if the kept dimensions were not there, whatever their inputs: these reach the outputs without an error."""
+    mixed = normal(200, WIDTH) @ normal(WIDTH, WIDTH, seed=2)
+    moments = (mixed.T @ mixed / 200).double()
+    others = [i for i in range(WIDTH) if i not in KEPT]
+    spec = QuantSpec(data_type="int", bits=3, block_size="row", solver=solver)
+    weight = normal(8, WIDTH)
+    alone = Statistics(second_moments=moments[others][:, others])
+    expected = quantize_weight(compact(weight), spec, "w", alone)
+    result = quantize_weight(weight, with_kept(spec), "w", replace(keep(KEPT), second_moments=moments))
+    assert torch.equal(result[:, KEPT], weight[:, KEPT])
+    assert torch.equal(compact(result), expected)
+    if SOLVERS[solver].statistics:  # the moments do count
+        plain = spec.model_copy(update={"solver": "rtn"})
+        assert not torch.equal(expected, quantize_weight(compact(weight), plain, "w"))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_no_solver_hears_of_kept_weights(solver: str) -> None:
+    spec = with_kept(any_spec("int-asym", 16), solver=solver)
+    weight = normal(6, WIDTH)
+    wild = weight.clone()
+    wild[:, KEPT] = normal(6, len(KEPT), seed=1) * 1000
+    statistics = replace(keep(KEPT), second_moments=torch.eye(WIDTH) + 0.5)
+    ours, others = (quantize_weight(each, spec, "w", statistics) for each in (weight, wild))
+    assert torch.equal(others[:, KEPT], wild[:, KEPT])
+    assert torch.equal(compact(ours), compact(others))
+
+
+def test_without_moments_nothing_is_decoupled() -> None:
+    assert decouple_kept(NO_STATISTICS, torch.tensor([True])) is NO_STATISTICS
 
 
 def test_a_weight_beyond_its_scale_may_be_kept() -> None:

@@ -53,6 +53,7 @@ def test_every_key_is_described_with_its_default(section, table):
         ("scale_formats", [name for name, member in members.SCALE_FORMATS.items() if not member.is_owned]),
         ("solvers", members.SOLVERS),
         ("rotations", members.ROTATIONS),
+        ("outlier_rules", members.OUTLIER_RULES),
     ],
 )
 def test_every_member_is_named(key, names):
