@@ -75,6 +75,9 @@ def quantize_finite(
     scales = Scales(weight, spec, name)
     if scales.absmax_dtype is not None:
         check_fits(largest, scales.absmax_dtype, name)
+    elif DATA_TYPES[spec.data_type].table:
+        # Levels are learned by the scales, where nobody knows the tensor's name: what cannot be stored is found here.
+        check_fits(scales.scale, torch.float32, name)
     codebook = find_codebook(weight, spec, is_kept)
     scales = replace(scales, largest_level=largest_level(spec, codebook))
     # A scale is rounded up to the double at most. Asked before the solver, for which a GPU need not wait then.

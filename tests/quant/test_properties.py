@@ -6,14 +6,19 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from quant_specs import BLOCK_SIZES, any_spec, specs
+from quant_specs import BLOCK_SIZES, DATA_FREE_SOLVERS, SOLVER_NAMES, any_spec, changed, specs, statistics_of
 
+from kbit.kernels import reference
 from kbit.kernels.reference import block_absmax
 from kbit.quant import quantize_weight
 from kbit.quant.blocks import weights_per_block
 from kbit.quant.codebooks import CODEBOOKS
 from kbit.quant.quantize import largest_level
+from kbit.quant.rotations import ROTATIONS
+from kbit.quant.scale_formats.sixteen_bit import dtype as sixteen_bit
 from kbit.quant.scales import Scales
+from kbit.quant.solvers import hqq
+from kbit.spec.errors import UnsupportedError
 from kbit.spec.members import DATA_TYPES
 from kbit.spec.quant import QuantSpec
 
@@ -23,6 +28,8 @@ SUBNORMAL = 2.0**-14
 
 FIXED = tuple(name for name, member in DATA_TYPES.items() if name in CODEBOOKS and not member.table)
 """Data types whose levels do not depend on the weights."""
+LEARNED = tuple(name for name in CODEBOOKS if DATA_TYPES[name].table)
+"""Those whose levels do."""
 NO_MINIMUM = tuple(name for name in CODEBOOKS if DATA_TYPES[name].scaling != "range")
 """Those whose levels are multiples of the scale."""
 LOCAL = tuple(name for name in FIXED if DATA_TYPES[name].own_scale_format != "e4m3")
@@ -36,21 +43,30 @@ weights = shapes.flatmap(lambda shape: arrays(np.float32, shape, elements=magnit
 thorough = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
-def levels_of_weights(weight: torch.Tensor, spec: QuantSpec) -> torch.Tensor:
-    """What each weight may become, before it is rounded, f64 [out, in, L]."""
+def stored_numbers(weight: torch.Tensor, spec: QuantSpec) -> tuple[torch.Tensor, Scales, torch.Tensor, torch.Tensor]:
+    """The codebook, and the scale and offset of every block that the spec's solver stores."""
     codebook = CODEBOOKS[spec.data_type](spec, weight)
     scales = Scales(weight, spec, "w", largest_level(spec, codebook))
+    if spec.solver != "hqq":
+        return codebook, scales, scales.scale, scales.offset
+    blocks = hqq.Blocks(weight.view(-1), weight.shape[1], codebook, scales)
+    return codebook, scales, *blocks.split(hqq.least_errors(blocks))
+
+
+def levels_of_weights(weight: torch.Tensor, spec: QuantSpec) -> torch.Tensor:
+    """What each weight may become, before it is rounded, f64 [out, in, L]."""
+    codebook, scales, scale, offset = stored_numbers(weight, spec)
 
     def spread(of_blocks: torch.Tensor) -> torch.Tensor:
         return of_blocks.repeat_interleave(scales.block_size)[: weight.numel()].view(*weight.shape, 1).double()
 
     levels = codebook.double() if codebook.dim() == 1 else codebook[:, None].double()
     # A block whose scale has no finite reciprocal is zeros.
-    levels = torch.where(torch.isfinite(1 / spread(scales.scale).float()), levels * spread(scales.scale), 0.0)
-    return levels if scales.offset is None else levels + spread(scales.offset)
+    levels = torch.where(torch.isfinite(1 / spread(scale).float()), levels * spread(scale), 0.0)
+    return levels if offset is None else levels + spread(offset)
 
 
-@given(weights, specs())
+@given(weights, specs(solvers=DATA_FREE_SOLVERS))
 @thorough
 def test_every_weight_takes_its_nearest_level(weight: torch.Tensor, spec: QuantSpec) -> None:
     result, levels = quantize_weight(weight, spec, "w").double(), levels_of_weights(weight, spec)
@@ -61,12 +77,54 @@ def test_every_weight_takes_its_nearest_level(weight: torch.Tensor, spec: QuantS
     assert ((result - weight).abs() <= errors.amin(-1) + 8 * 2.0**-24 * around + 2.0**-148).all()
 
 
-@given(weights, specs())
+@given(weights, specs(solvers=SOLVER_NAMES))
 @thorough
 def test_results_lie_on_levels(weight: torch.Tensor, spec: QuantSpec) -> None:
-    result, levels = quantize_weight(weight, spec, "w").double(), levels_of_weights(weight, spec)
+    result = quantize_weight(weight, spec, "w", statistics_of(weight.shape[1])).double()
+    levels = levels_of_weights(weight, spec)
     nearest = (result[..., None] - levels).abs().amin(-1)
-    assert (nearest <= 2.0**-23 * levels.abs().amax(-1) + 2.0**-148).all()  # roundings of u a, and of u a + m
+    # Roundings of u a, and of u a + m, which may be far smaller than either.
+    around = torch.maximum(levels.abs().amax(-1), weight.abs().double())
+    assert (nearest <= 2.0**-22 * around + 2.0**-148).all()
+
+
+@given(weights, specs(solvers=DATA_FREE_SOLVERS), st.sampled_from([torch.float32, torch.float16, torch.bfloat16]))
+@thorough
+def test_stored_numbers_are_of_their_formats_and_quantize(
+    weight: torch.Tensor, spec: QuantSpec, dtype: torch.dtype
+) -> None:
+    """They are all there is: given them as they are read back, the definition makes the same weights."""
+    weight = weight.to(dtype)
+    codebook, scales, scale, offset = stored_numbers(weight, spec)
+    expected = reference.fake_quantize_scaled(weight, codebook, scale, offset, scales.block_size)
+    assert torch.equal(quantize_weight(weight, spec, "w"), expected)
+    if scales.scale_dtype is not None:
+        assert torch.equal(scale.to(scales.scale_dtype).float(), scale)
+    if spec.scale_format in ("e8m0", "mx"):
+        assert torch.isin(torch.frexp(scale).mantissa, torch.tensor([0.0, 0.5])).all()
+    assert offset is None or torch.equal(offset.to(sixteen_bit(dtype)).float(), offset)
+
+
+@given(weights, specs(LEARNED))
+@thorough
+def test_learned_levels_ascend_whatever_the_weights(weight: torch.Tensor, spec: QuantSpec) -> None:
+    """Of ties, of one weight, of zeros alike. Tables by row may repeat a level, as each has the same number of them."""
+    levels = CODEBOOKS[spec.data_type](spec, weight)
+    assert 1 <= levels.shape[-1] <= 2**spec.bits
+    assert levels.abs().max() <= 1
+    steps = levels.diff(dim=-1)
+    assert (steps >= 0).all() if DATA_TYPES[spec.data_type].table == "row" else (steps > 0).all()
+
+
+@given(weights, specs(solvers=DATA_FREE_SOLVERS), st.sampled_from(tuple(ROTATIONS)))
+@thorough
+def test_a_rotation_goes_around_everything_else(weight: torch.Tensor, spec: QuantSpec, rotation: str) -> None:
+    rotate = ROTATIONS[rotation]
+    try:
+        expected = rotate(quantize_weight(rotate(weight), spec, "w"))
+    except UnsupportedError:  # a sum of weights may be larger than its format takes
+        assume(False)
+    assert torch.equal(quantize_weight(weight, changed(spec, rotation=rotation), "w"), expected)
 
 
 @given(weights, specs(("int", "float"), "16-bit"))
