@@ -18,6 +18,7 @@ from kbit.report.figures import ACCOUNTINGS, FIGURES, METRICS, QUANTITIES, Figur
 from kbit.report.figures.marks import THEME
 from kbit.report.index_page import summarize, write_index
 from kbit.report.labels import COLUMN_LABELS, FIT_LABELS, HINTS, SHORT
+from kbit.report.methods import method_rows
 from kbit.report.palette import css_variables
 from kbit.report.points import page_points
 from kbit.report.provenance import model_facts, run_facts, task_facts
@@ -84,7 +85,7 @@ def render_page(
     points = page_points(frames, fits)
     shares = share_rows(fits)
     palettes = page_palettes(points, shares, fits)
-    drawn = {"points": points, "shares": shares, "fits": fits}
+    drawn = {"points": points, "shares": shares, "methods": method_rows(fits, points), "fits": fits}
     figures = [figure for figure in FIGURES if in_scope(figure, drawn[figure.table])]
     explorer = explore_cells(frames)
     payload = {

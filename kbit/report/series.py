@@ -24,6 +24,7 @@ def page_palettes(points: pl.DataFrame, shares: pl.DataFrame, fits: pl.DataFrame
         "family": cycle_palette("family", ordered_families(points, fits)),
         "parameters": cycle_palette("size", sizes, {size: f"{size:,} parameters" for size in sizes}),
         "selection": cycle_palette("selection", ordered_selections(shares)),
+        "spec": cycle_palette("spec", fits.filter(pl.col("fit") == "equal_bits")["spec"].unique().sort().to_list()),
     }
 
 

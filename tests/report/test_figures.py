@@ -9,13 +9,14 @@ import pytest
 from kbit.report import figures
 from kbit.report.figures import FIGURES
 from kbit.report.labels import COLUMN_LABELS
+from kbit.report.methods import METHOD_SCHEMA, method_rows
 from kbit.report.palette import BITS, CYCLE, bits_palette, cycle_palette
 from kbit.report.points import COLUMNS, page_points
 from kbit.report.render import in_scope
 from kbit.report.verdict import SHARE_SCHEMA, share_rows
 from kbit.spec import members
 
-TABLES = {"points": set(COLUMNS), "shares": set(SHARE_SCHEMA)}
+TABLES = {"points": set(COLUMNS), "shares": set(SHARE_SCHEMA), "methods": set(METHOD_SCHEMA)}
 PAPER = {"light": (0xFF, 0xFE, 0xFB), "dark": (0x14, 0x17, 0x1B)}
 """--paper of page/style.css."""
 
@@ -109,8 +110,9 @@ def test_series_differ_in_colour_and_in_shape():
 
 def test_filters_leave_points_of_a_real_study(figure, frames, fits):
     """No figure is empty for a study that varies everything."""
-    rows = page_points(frames, fits) if figure.table == "points" else share_rows(fits)
-    assert in_scope(figure, rows)
+    points = page_points(frames, fits)
+    drawn = {"points": points, "shares": share_rows(fits), "methods": method_rows(fits, points)}
+    assert in_scope(figure, drawn[figure.table])
 
 
 def test_figure_without_rows_is_left_out(frames, fits):

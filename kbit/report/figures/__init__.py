@@ -6,6 +6,7 @@ from kbit.report.figures import (
     data_types,
     divergence,
     exponent_bits,
+    methods,
     options,
     perplexity_accuracy,
     power_law,
@@ -18,6 +19,7 @@ from kbit.report.figures.figure import ACCOUNTINGS, METRICS, QUANTITIES, Figure
 FIGURES: tuple[Figure, ...] = (
     bits.FIGURE,
     shares.FIGURE,
+    methods.FIGURE,
     power_law.FIGURE,
     residuals.FIGURE,
     data_types.FIGURE,

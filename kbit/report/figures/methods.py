@@ -1,0 +1,80 @@
+"""Every method against plain 4-bit integers at equal bits, best first: data types, scale formats, solvers together."""
+
+import altair as alt
+
+from kbit.report.figures.figure import ACCOUNTINGS, Figure, Select, View
+from kbit.report.figures.marks import domain_params, series_color, series_shape
+
+UNITS = {"loss": "loss, nats per byte", "accuracy": "accuracy"}
+
+
+def draw(view: View) -> alt.LayerChart:
+    best_first = "ascending" if view.metric == "loss" else "descending"
+    y = alt.Y(
+        "spec:N",
+        title=None,
+        sort=alt.EncodingSortField("difference", order=best_first),
+        axis=alt.Axis(labelLimit=190, labelColor="var(--ink)", grid=True),
+    )
+    title = f"{UNITS[view.metric]}, minus int4-b64 at equal {ACCOUNTINGS[view.accounting]}"
+    x = {"title": title, "scale": alt.Scale(zero=True), "axis": alt.Axis(format="+~g", tickCount=5)}
+    rows = alt.Chart(alt.NamedData("rows"))
+    base = rows.encode(y=y, color=series_color("option"))
+    reference = rows.mark_rule(color="var(--muted)", strokeDash=[3, 3], aria=False).encode(x=alt.datum(0))
+    return alt.layer(
+        reference,
+        interval(base, "models", strokeWidth=1, opacity=0.55).encode(x=alt.X("models_low:Q", **x)),
+        interval(base, "items", strokeWidth=3.5, opacity=0.55).encode(x=alt.X("items_low:Q", **x)),
+        base.mark_point(size=60, filled=True, opacity=1, stroke="var(--paper)", strokeWidth=0.8).encode(
+            x=alt.X("difference:Q", **x), shape=series_shape("option"), tooltip=TOOLTIPS
+        ),
+    ).add_params(*domain_params())
+
+
+def interval(base: alt.Chart, over: str, **style: float) -> alt.Chart:
+    return base.transform_filter(f"isValid(datum.{over}_low)").mark_rule(**style).encode(x2=f"{over}_high:Q")
+
+
+TOOLTIPS = [
+    alt.Tooltip("spec:N", title="quantization"),
+    alt.Tooltip("bits_per_param:Q", title="bits per parameter", format=".4~g"),
+    alt.Tooltip("difference:Q", title="minus int4-b64", format="+.4f"),
+    alt.Tooltip("items_low:Q", title="95 % over items from", format="+.4f"),
+    alt.Tooltip("items_high:Q", title="to", format="+.4f"),
+    alt.Tooltip("models_low:Q", title="95 % over models from", format="+.4f"),
+    alt.Tooltip("models_high:Q", title="to", format="+.4f"),
+]
+
+
+def caption(view: View) -> str:
+    better = "left" if view.metric == "loss" else "right"
+    counted = ACCOUNTINGS[view.accounting]
+    return (
+        "How far the curve of each method lies from that of plain 4-bit integers (int4-b64, rounded to nearest), at "
+        f"equal {counted}: the mean over the range of {counted} that all methods of this precision cover. Further "
+        f"{better} is better, 0 is no difference. A method that stores more beside its codes is thereby compared with "
+        "a reference of more weights, so its extra bits are paid for. Best first. Thick bars are 95 % intervals over "
+        "items, thin ones over models, by leaving each out in turn; with few models these are wide. Methods share "
+        "items and models, so two of them differ more surely than their bars say."
+    )
+
+
+FIGURE = Figure(
+    name="methods",
+    title="Methods at equal bits, ranked",
+    table="methods",
+    series="option",
+    draw=draw,
+    caption=caption,
+    follows=("metric", "accounting"),
+    selects=(Select("bits", "Precision", prefer=(4, 3)),),
+    x="difference",
+    y="difference",
+    columns=(
+        "family", "bits", "spec", "bits_per_param", "difference",
+        "items_low", "items_high", "models_low", "models_high",
+    ),
+    rows_are_bars="spec",
+    without_value="too few sizes of it have a score",
+    robust_y=False,
+)  # fmt: skip
