@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from kbit.cli import main
 from kbit.cli.importing import import_table
 from kbit.cli.tables import build_study_tables, fit_study_tables, render_study_report
 from kbit.plan.plan import plan_study
 from kbit.spec.errors import UserError
+from kbit.spec.published import read_publication
 from kbit.spec.rows import COLUMNS
 from kbit.store.parts import read_part
 from kbit.store.paths import claims_path, fits_path, report_path, tables_folder
@@ -152,3 +155,34 @@ def test_the_rules_import_every_table(tmp_path):
     assert done.returncode == 0, done.stderr
     assert re.search(r"^import_published +4$", done.stdout, re.MULTILINE), done.stdout
     assert not re.search(r"^evaluate ", done.stdout, re.MULTILINE)
+
+
+GUIDE = (ROOT / "docs/asking-tables.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("command", re.findall(r"^kbit query .*$", GUIDE, re.MULTILINE))
+def test_the_guides_questions_are_answered(command, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", shlex.split(command))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 1
+
+
+@pytest.mark.usefixtures("inside")
+def test_duckdb_reads_the_same_files(capsys):
+    _, flag, code = shlex.split(next(line for line in GUIDE.splitlines() if line.startswith("python -c")))
+    assert flag == "-c"
+    exec(code, {})
+    assert "LLaMA-1" in capsys.readouterr().out
+
+
+def test_the_guides_description_is_one(tmp_path):
+    guide = (ROOT / "docs/importing-results.md").read_text(encoding="utf-8")
+    description = re.search(r"```yaml\n(name: our-lab.*?)```", guide, re.DOTALL)[1]
+    (tmp_path / "our-lab.yaml").write_text(description, encoding="utf-8")
+    table = "model,method,bits,group,lambada\nLlama-7B,FP16,16,-1,73\nLlama-7B,GPTQ,4,128,72\nLlama-7B,RTN,4,-1,70\n"
+    (tmp_path / "table3.csv").write_text(table, encoding="utf-8")
+    cells = read_publication(tmp_path / "our-lab.yaml").cells
+    assert [cell.spec.slug for cell in cells] == ["none16", "int-any4-b128-gptq", "int-any4-row"]

@@ -71,6 +71,13 @@ def test_parallel_curves_go_by_held_out_errors(offset, powers, expected):
     assert found.missing == ("needs 5 sizes" if powers is None else found.missing)
 
 
+def test_the_laws_that_parallel_curves_need_are_fitted_under_these_names():
+    from kbit.scaling.laws import LAWS, comparison
+
+    assert {"offset", "bivariate_power", "comparison"} <= set(LAWS)
+    assert {"offset", "bivariate_power"} <= set(comparison.PREDICTORS)
+
+
 @pytest.fixture
 def blocks(plant, make_spec):
     """A study with blocks of 64 and 1024; `gains` is by how much the small ones are better at each k."""
