@@ -40,13 +40,11 @@ class Calibrating:
         solving = (2 * 67 / 3 + 24) * width**3 * layers / float32_rate
         return self.specs * (runs + moments + solving + 7 * width * layers * INPUT_SECONDS)
 
-    def bytes(self, width: float) -> float:
-        """Of moments and of what solving takes beside them, for one layer at a time; nothing without specs."""
-        return (4 * MOMENT_VALUES + SOLVING_BYTES) * width**2 if self.specs else 0.0
-
-    def hidden_bytes(self, width: float, itemsize: int) -> float:
-        """Of the text's hidden states, which wait in host memory."""
-        return self.tokens * width * itemsize if self.specs else 0.0
+    def host_bytes(self, width: float, itemsize: int, gpus: int) -> float:
+        """Of the text's hidden states, which wait in host memory; on a CPU also of one layer's moments, and of what
+        solving takes beside them."""
+        solving = 0 if gpus else (4 * MOMENT_VALUES + SOLVING_BYTES) * width**2
+        return self.tokens * width * itemsize + solving if self.specs else 0.0
 
 
 PLAIN = Calibrating()

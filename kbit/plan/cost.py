@@ -243,8 +243,7 @@ def host_mb(work: Work, placement: Placement, hardware: Hardware) -> int:
 
 def beside_bytes(work: Work, placement: Placement) -> float:
     """What host memory holds beside weights: of tasks that are compared, and of calibrating."""
-    hidden = work.calibrating.hidden_bytes(width(work), BYTES[work.dtype])
-    return baseline_bytes(work) + hidden + (0 if placement.gpus else work.calibrating.bytes(width(work)))
+    return baseline_bytes(work) + work.calibrating.host_bytes(width(work), BYTES[work.dtype], placement.gpus)
 
 
 def keeps_weights(work: Work, hardware: Hardware) -> bool:
