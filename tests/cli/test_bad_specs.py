@@ -120,9 +120,24 @@ MISTAKES = {
 }
 
 
-def plan(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> int:
+NEEDED = (
+    "solver 'gptq' (grids[1].solvers of bad.yaml) needs a text to be calibrated on: "
+    "calibration: {text: a text of tasks_files, sequences: 128, length: 2048}"
+)
+CALIBRATIONS = {
+    "none": (None, NEEDED),
+    "of a text that nobody knows": ({"text": "novel"}, "text 'novel' is not one of "),
+    "of a task": ({"text": "ho_piqa"}, "text 'ho_piqa' is one of lm-eval's tasks, not a plain text (calibration of "),
+    "of no sequences": (
+        {"text": "novel", "sequences": 0},
+        "bad.yaml: calibration.sequences: 0: input should be greater than 0",
+    ),
+}
+
+
+def plan(folder: Path, monkeypatch: pytest.MonkeyPatch, calibration: dict | None = None, **changes: object) -> int:
     """Exit code of `kbit plan` for the study with one grid changed."""
-    study = {**STUDY, "grids": [GRID, {**GRID, **changes}]}
+    study = {**STUDY, "grids": [GRID, {**GRID, **changes}], "calibration": calibration}
     (folder / "bad.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["kbit", "plan", "bad.yaml"])
@@ -144,3 +159,12 @@ def test_a_bad_spec_is_one_line_and_exit_code_2(mistake: str, tmp_path, monkeypa
     place = "bad.yaml: grids[1]" + ("" if problem.startswith(".") else ": ")
     assert printed.err == f"kbit: {place}{problem}\n"
     assert printed.out == ""
+
+
+@pytest.mark.parametrize("mistake", CALIBRATIONS)
+def test_gptq_needs_a_text_to_be_calibrated_on(mistake: str, tmp_path, monkeypatch, capsys) -> None:
+    calibration, problem = CALIBRATIONS[mistake]
+    assert plan(tmp_path, monkeypatch, calibration, solvers=["gptq"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"kbit: {problem}")
+    assert "bad.yaml" in line
