@@ -16,6 +16,8 @@ from kbit.warehouse.query import find_tables, flatten, query_tables
 
 ROWS_SHOWN = 200
 """Of a printed table; CSV and JSON have all."""
+LEAST_WIDTH = 12
+"""Of a column of text."""
 
 
 def query(sql: str, study: str, as_csv: bool, as_json: bool) -> None:
@@ -51,10 +53,14 @@ def find_study(study: str) -> str:
 
 def print_frame(frame: pl.DataFrame) -> None:
     table = Table()
-    for name, kind in frame.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left", no_wrap=True)
-    for row in flatten(frame.head(ROWS_SHOWN)).iter_rows():
-        table.add_row(*(Text(as_text(value)) for value in row))
+    shown = [[as_text(value) for value in row] for row in flatten(frame.head(ROWS_SHOWN)).iter_rows()]
+    for index, (name, kind) in enumerate(frame.schema.items()):
+        widest = max([len(name), *(len(row[index]) for row in shown)])
+        # Text may be folded on a narrow terminal, numbers never.
+        least = widest if kind.is_numeric() else min(widest, LEAST_WIDTH)
+        table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold", min_width=least)
+    for row in shown:
+        table.add_row(*map(Text, row))
     console = open_console()
     console.print(table)
     more = f", the first {ROWS_SHOWN} are shown; --csv prints all" if frame.height > ROWS_SHOWN else ""

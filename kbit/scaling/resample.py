@@ -35,6 +35,18 @@ class Resampled:
     """f64 [points, 1 + resamples]: column 0 is the score on all items; NaN where the point has none."""
     n_items: int
     notes: tuple[str, ...] = field(default=())
+    is_paired: bool = True
+    """Whether any task's items were drawn; otherwise each cell was drawn by its standard error."""
+
+    @property
+    def method(self) -> str:
+        """How the resamples were made, as fits say it."""
+        drawn = (
+            f"paired bootstrap over {self.n_items} items"
+            if self.is_paired
+            else "cells drawn by standard error, unpaired"
+        )
+        return f"{drawn}, {N_RESAMPLES} resamples, seed {BOOTSTRAP_SEED}"
 
 
 def task_generator(task_identity: str, purpose: str) -> np.random.Generator:
@@ -82,11 +94,13 @@ def resample_metric(points: pl.DataFrame, cells: pl.DataFrame, metric: Metric, s
     tasks = sorted({group.task for group in groups})
     scored = {task: np.full((points.height, 1 + N_RESAMPLES), np.nan) for task in tasks}
     reasons: dict[str, dict[str, None]] = {task: {} for task in tasks}
+    is_paired = False
     place = {key: index for index, key in enumerate(zip(points["model"], points["spec"], strict=True))}
     # Model by model: the tasks of a model lie in the same parts.
     for group in sorted(groups, key=lambda group: (group.cells["model"][0], group.task)):
         rows = [place[key] for key in zip(group.cells["model"], group.cells["spec"], strict=True)]
         scored[group.task][rows], reason = resample_group(group, samples)
+        is_paired = is_paired or reason is None
         if reason:
             reasons[group.task][f"{group.task}: {reason}"] = None
     values = np.mean(list(scored.values()), axis=0)
@@ -94,7 +108,7 @@ def resample_metric(points: pl.DataFrame, cells: pl.DataFrame, metric: Metric, s
     values[:, 0] = observed
     values[np.isnan(observed)] = np.nan
     n_items = sum(max(group.cells["n"].max() or 0 for group in groups if group.task == task) for task in tasks)
-    return Resampled(values, n_items, tuple(note for task in tasks for note in reasons[task]))
+    return Resampled(values, n_items, tuple(note for task in tasks for note in reasons[task]), is_paired)
 
 
 def group_cells(cells: pl.DataFrame, metric: Metric) -> Iterator[Group]:

@@ -71,6 +71,7 @@ def test_four_bits_in_groups_win_the_whole_range(options, accounting):
 def test_intervals_say_that_they_rest_on_the_number_of_items():
     best = verdict(pl.read_parquet(fits_path("published")), "LLaMA-1", "total_bits", "")["best_bits", None]
     assert "each cell drawn by its standard error, unpaired" in best["note"]
+    assert "cells drawn by standard error, unpaired" in best["method"]
     assert best["low"] <= 4 <= best["high"]
 
 

@@ -50,7 +50,6 @@ def find(view: View) -> Finding:
         excess,
         unit=view.unit,
         n=three.height + control.height,
-        method="bootstrap over items",
         note=told,
         **side,
     )

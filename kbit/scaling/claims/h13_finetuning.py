@@ -44,7 +44,7 @@ def find(subject: Subject, base: View, tuned: View) -> Finding:
         below=0,
         unit=base.unit,
         n=2 * len(shared),
-        method="mean over specs of both; bootstrap over items",
+        method=f"mean over specs of both; {base.family.resampled.method}",
         note=told,
     )
 

@@ -21,8 +21,8 @@ from kbit.scaling.metrics import BIT_ACCOUNTINGS
 PLAIN = pl.col("options") == ""
 """Specs of data type, bits and block size alone."""
 CONTROL = pl.col("data_type") == "none"
-EQUAL_BITS = "linear interpolation in log2 bits; bootstrap over items"
-SAME_MODEL = "mean difference between specs of one model; bootstrap over items"
+EQUAL_BITS = "linear interpolation in log2 bits"
+SAME_MODEL = "mean difference between specs of one model"
 UNITS = {"nats_per_byte": "nats per byte", "mean_zero_shot_accuracy": "accuracy"}
 
 
@@ -64,7 +64,8 @@ class View:
     def decide(self, statistic: str, resamples: Array, **details: object) -> Finding:
         """The finding that `decide` makes, of this family; what its resamples are drawn from is noted."""
         notes = [str(details.pop("note", "")), *self.family.resampled.notes]
-        return decide(self.subject, statistic, resamples, note="; ".join(filter(None, notes)), **details)
+        method = "; ".join(filter(None, [str(details.pop("method", "")), self.family.resampled.method]))
+        return decide(self.subject, statistic, resamples, method=method, note="; ".join(filter(None, notes)), **details)
 
     def missing(self, statistic: str, what: str) -> Finding:
         return missing(self.subject, statistic, what, self.points.height)

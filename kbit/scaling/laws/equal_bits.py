@@ -94,7 +94,7 @@ def compare_spec(
     direction = family.metric.direction
     resamples = direction * (mean_over(curve, ends) - mean_over(reference, ends))
     low, high = percentile_interval(resamples)
-    method = METHOD if low is None else BOOTSTRAP.format(family.resampled.n_items)
+    method = METHOD if low is None else BOOTSTRAP.format(family.resampled.method)
     note = "; ".join([f"against {REFERENCE.slug}, 2^{ends[0]:.2f} to 2^{ends[1]:.2f} bits", *family.resampled.notes])
     yield FitRow(subject, "difference", n, method, float(resamples[0]), low, high, note=note)
     yield over_models(subject, direction, reference, curve)

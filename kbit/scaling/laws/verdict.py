@@ -37,13 +37,12 @@ from kbit.scaling.fit_rows import LEVEL, FitRow, Subject, undetermined
 from kbit.scaling.frontier import Frontier, build_frontier, mean_heights
 from kbit.scaling.jackknife import jackknife_interval
 from kbit.scaling.metrics import BIT_ACCOUNTINGS
-from kbit.scaling.resample import BOOTSTRAP_SEED, N_RESAMPLES
 from kbit.scaling.selections import Selection, list_selections
 from kbit.scaling.stability import winners_without
 
 NAME = "verdict"
 METHOD = "linear interpolation in log2 bits"
-BOOTSTRAP = f"{METHOD}; paired bootstrap over {{}} items, {N_RESAMPLES} resamples, seed {BOOTSTRAP_SEED}"
+BOOTSTRAP = f"{METHOD}; {{}}"
 LEFT_OUT = f"{METHOD}; each model left out in turn"
 JACKKNIFE = f"{METHOD}; delete-one-model jackknife, t interval"
 MIN_JACKKNIFE_SIZES = 4
@@ -84,7 +83,7 @@ def fit_verdict(
     if any(np.isnan(curve.y).any() for curve in curves):
         curves = [replace(curve, y=curve.y[:, :1]) for curve in curves]
         notes.append("no interval: some cell has neither samples nor a standard error")
-    rows = list(describe_verdict(subject, curves, n, BOOTSTRAP.format(family.resampled.n_items), notes))
+    rows = list(describe_verdict(subject, curves, n, BOOTSTRAP.format(family.resampled.method), notes))
     yield from rows
     yield from describe_decision(subject, rows, n, family.resampled.n_items, curves)
 
