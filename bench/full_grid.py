@@ -5,12 +5,11 @@
 
 The grid of config/paper.yaml over 34 models, its 33 and OPT-175B, on five tasks of four items. Each model is a copy of
 the smallest embedded one with seeded noise of 1e-3 on its weights; its cells are cut into slices as those of the real
-model of that name are, because the cut is a function of the number of parameters that the data sheet states. In place
-of centering and outliers there are as many specs of blocks of 32, 2048 and whole rows, so cells and jobs are as many as
-the paper's. The cluster is that of tests/slurm, the place is profiles/slurm with account and partition set, no GPU, and
-memory and minutes that these small models need; a node runs one job at a time, and nodes beyond `--at-once` are
-drained. All of it happens in a clone of HEAD in a scratch folder. `--keep` names the folder and keeps it: a second call
-with it goes on, and its figures say that they are of the rest.
+model of that name are, because the cut is a function of the number of parameters that the data sheet states. The
+cluster is that of tests/slurm, the place is profiles/slurm with account and partition set, no GPU, and memory and
+minutes that these small models need; a node runs one job at a time, and nodes beyond `--at-once` are drained. All of it
+happens in a clone of HEAD in a scratch folder. `--keep` names the folder and keeps it: a second call with it goes on,
+and its figures say that they are of the rest, unless all cells were evaluated in one run, whose figures it takes over.
 
 Models of one size decide no law and no verdict, so fits take less time here than on a real study of as many rows, which
 bench/study_of_35000.py measures.
@@ -105,47 +104,62 @@ def scratch_folder(keep: Path | None) -> Iterator[Path]:
 
 
 def measure(folder: Path, models: list[dict], at_once: int) -> dict[str, object]:
-    """All figures of one run of the bench."""
+    """All figures of one run of the bench; those of a whole study that an earlier call noted down are taken over."""
     scratch = Scratch(folder)
     if not folder.exists():
         scratch.create()
-    started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     resumed = any(folder.glob("results/journal/*/*.jsonl"))
     scratch.write_study(models)
     scratch.set_place(ACCOUNT, PARTITION, MEMORY_PER_NODE_MB)
     first_plan = run_kbit(scratch, "plan", str(STUDY), "--profile", str(PROFILE))
     cells, n_shards = planned(scratch)
     print(f"{len(models)} models, {len(cells):,} cells, {n_shards} jobs; resumed: {resumed}", flush=True)
+    found = noted_down(scratch, len(cells)) or evaluate(scratch, cells, n_shards, at_once, resumed)
+    found |= {"models": len(models), "shards": n_shards}
+    note_down(scratch, found)
+    found |= measure_finished(scratch, first_plan)
+    return found | measure_added(scratch, models, at_once)
+
+
+def evaluate(scratch: Scratch, cells: list, n_shards: int, at_once: int, resumed: bool) -> dict[str, object]:
+    """The whole study through Slurm."""
+    started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     memory = HeadMemory()
     total, jobs, whole = on_cluster(scratch, at_once, Watch(scratch, n_shards, memory).poll)
-    n_rows, statuses, seconds = cell_seconds(folder)
-    found = {
+    n_rows, statuses, seconds = cell_seconds(scratch.root)
+    return {
         "machine": machine(),
         "started": started,
         "versions": versions(*PACKAGES),
         "resumed": resumed,
-        "models": len(models),
-        "shards": n_shards,
-        "cells": count_cells(cells, *row_events(folder)) | {"table_rows": n_rows, **statuses},
+        "cells": count_cells(cells, *row_events(scratch.root)) | {"table_rows": n_rows, **statuses},
         "whole_minutes": round(whole.wall_seconds / 60, 2),
         "cpu_seconds": round(total, 1),
         "head_cpu_seconds": round(whole.cpu_seconds, 1),
         "head_mb": round(memory.peak / 1e6),
         "head_mb_of_each": [round(peak / 1e6) for peak in memory.peaks.values()],
         **job_figures(jobs, seconds),
-        **cpu_line(jobs, cells_of_shards(folder)),
-        "sizes": sizes(folder),
+        **cpu_line(jobs, cells_of_shards(scratch.root)),
+        "sizes": sizes(scratch.root),
     }
-    note_down(scratch, found)
-    found |= measure_finished(scratch, first_plan)
-    note_down(scratch, found)
-    return found | measure_added(scratch, models, at_once)
+
+
+def noted_down(scratch: Scratch, n_cells: int) -> dict[str, object] | None:
+    """Figures of all cells of this study, evaluated in one run; None if there are none."""
+    file = notes(scratch)
+    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    counts = found.get("cells", {})
+    is_whole = not found.get("resumed", True) and counts.get("once") == counts.get("planned") == n_cells
+    return found if is_whole else None
 
 
 def note_down(scratch: Scratch, figures: Mapping) -> None:
     """Keep what is known so far beside the clone: what comes next may fail."""
-    file = scratch.root.with_name(f"{scratch.root.name}.json")
-    file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    notes(scratch).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def notes(scratch: Scratch) -> Path:
+    return scratch.root.with_name(f"{scratch.root.name}.json")
 
 
 def on_cluster(scratch: Scratch, at_once: int, poll) -> tuple[float, list[Job], Run]:
@@ -185,12 +199,13 @@ class Watch:
 
 def measure_finished(scratch: Scratch, first_plan: Run) -> dict[str, object]:
     """What is asked of a study that is there in full: its plan, a dry run, its tables, fits and report made again."""
-    after = {verb: run_kbit(scratch, verb, str(STUDY)) for verb in AFTER}
     second_plan = run_kbit(scratch, "plan", str(STUDY), "--profile", str(PROFILE))
     snakemake = [sys.executable, "-m", "snakemake", "--profile", str(PROFILE), "--config", f"study={STUDY}", "-n"]
     dry_run = run(scratch, snakemake)
     if "Nothing to be done" not in output_of(scratch).read_text():
         sys.exit(f"a finished study is not up to date: {output_of(scratch)}")
+    # After the dry run: Snakemake's benchmark files are as old as what it made itself, so it would make these again.
+    after = {verb: run_kbit(scratch, verb, str(STUDY)) for verb in AFTER}
     return {
         "plan_seconds": round(max(first_plan.wall_seconds, second_plan.wall_seconds), 2),
         "dry_run_cpu_seconds": round(dry_run.cpu_seconds, 2),
