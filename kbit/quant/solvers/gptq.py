@@ -65,8 +65,16 @@ def error_ratios(moments: Tensor, order: Tensor, damping: float, name: str) -> T
 
     damping: what is added to the diagonal of H, as a share of its mean over inputs that are not always 0.
     """
-    backwards = order.flip(0)
-    matrix = moments[backwards][:, backwards].double()
+    factor = factorize(moments, order.flip(0), damping, name)
+    return factor.div_(factor.diagonal().clone()).float().flip(0, 1)
+
+
+def factorize(moments: Tensor, order: Tensor, damping: float, name: str) -> Tensor:
+    """The lower triangular factor of the damped H of inputs in an order, f64 [in, in].
+
+    With the order reversed it is R reversed.
+    """
+    matrix = moments[order][:, order].double()
     diagonal = matrix.diagonal().clone()
     if not torch.isfinite(diagonal).all():
         raise UnsupportedError(f"{name}: its calibration inputs are not finite, or their squares are beyond float32")
@@ -75,10 +83,9 @@ def error_ratios(moments: Tensor, order: Tensor, damping: float, name: str) -> T
     diagonal[is_dead] = 1.0
     while damping <= MOST_DAMPING:
         matrix.diagonal().copy_(diagonal + damping * mean)
-        # R is what the factor of the reversed matrix becomes when it is reversed itself.
         factor, failed = torch.linalg.cholesky_ex(matrix)
         if not failed:
-            return factor.div_(factor.diagonal().clone()).float().flip(0, 1)
+            return factor
         damping *= MORE_DAMPING
     raise UnsupportedError(f"{name}: the second moments of its calibration inputs are not positive definite")
 
