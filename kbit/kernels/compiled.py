@@ -17,8 +17,6 @@ LARGEST_FUSED_BLOCK = 1 << 16
 """Larger blocks are cut among threads, so their absmax must be known before."""
 THREAD_WEIGHTS = 1 << 18
 """For fewer, another thread is not worth its start."""
-HUGE_BYTES = 1 << 22
-"""Of memory that is asked for in large pages, of which new ones take half as long."""
 
 BLOCKS = (c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int, c_void_p, c_void_p, c_int)
 SCALED = (
@@ -34,7 +32,6 @@ class Library:
         library = ctypes.CDLL(str(path))
         self.fake_quantize_blocks = declare(library.kbit_fake_quantize, BLOCKS)
         self.fake_quantize_ranges = declare(library.kbit_fake_quantize_scaled, SCALED)
-        self.prefer_huge_pages = declare(library.kbit_prefer_huge_pages, (c_void_p, c_int64))
 
     def fake_quantize(self, weight: Tensor, codebook: Tensor, block_size: int, absmax_dtype: torch.dtype) -> Tensor:
         """Equals `reference.fake_quantize`, whose docstring states shapes and dtypes. On the CPU."""
@@ -42,7 +39,7 @@ class Library:
         if block_size > LARGEST_FUSED_BLOCK:
             scale = blockwise.block_absmax(source.view(-1), block_size).to(absmax_dtype).float()
             return self.fake_quantize_scaled(source, codebook, scale, None, block_size)
-        target, codebook = self.empty_like(source), codebook.contiguous()
+        target, codebook = torch.empty_like(source), codebook.contiguous()
         thresholds = reference.midpoints(codebook)
         places = (DTYPES[weight.dtype], source.data_ptr(), target.data_ptr())
         book = (DTYPES[absmax_dtype], codebook.data_ptr(), thresholds.data_ptr(), len(codebook))
@@ -58,7 +55,7 @@ class Library:
     ) -> Tensor:
         """Equals `reference.fake_quantize_scaled`, whose docstring states shapes and dtypes. On the CPU."""
         source = weight.contiguous()
-        target, codebook, scale = self.empty_like(source), codebook.contiguous(), scale.contiguous()
+        target, codebook, scale = torch.empty_like(source), codebook.contiguous(), scale.contiguous()
         offset = None if offset is None else offset.contiguous()
         thresholds = ((codebook[..., 1:] + codebook[..., :-1]) * 0.5).contiguous()
         width = weight.shape[-1] if codebook.dim() == 2 else 0
@@ -70,12 +67,6 @@ class Library:
             width or 1,
             lambda begin, end: self.fake_quantize_ranges(*places, begin, end, block_size, *scales, *book),
         )
-        return target
-
-    def empty_like(self, source: Tensor) -> Tensor:
-        target = torch.empty_like(source)
-        if target.nbytes >= HUGE_BYTES:
-            self.prefer_huge_pages(target.data_ptr(), target.nbytes)
         return target
 
 

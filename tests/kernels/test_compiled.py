@@ -138,16 +138,3 @@ def test_strides_do_not_matter(library: Library) -> None:
 def test_tiny_tensors(library: Library, shape: tuple[int, int]) -> None:
     weight = torch.full(shape, -0.5)
     assert_same_bits(library.fake_quantize(weight, torch.tensor([-1.0, 0.0, 1.0]), 64, torch.float16), weight)
-
-
-def test_memory_in_large_pages_is_whole(library: Library) -> None:
-    """Asked for at any start and length, and for memory that holds something already."""
-    buffer = torch.arange(2_000_000)
-    for begin, end in [(0, 2_000_000), (3, 1_999_998), (5, 7), (262_144, 524_288)]:
-        library.prefer_huge_pages(buffer[begin:end].data_ptr(), buffer[begin:end].nbytes)
-    assert torch.equal(buffer, torch.arange(2_000_000))
-    weight = torch.randn(1, 1_100_000, generator=torch.Generator().manual_seed(0))
-    assert weight.nbytes > compiled.HUGE_BYTES
-    levels = torch.linspace(-1, 1, 15)
-    expected = reference.fake_quantize(weight, levels, 64, torch.float16)
-    assert_same_bits(library.fake_quantize(weight, levels, 64, torch.float16), expected)

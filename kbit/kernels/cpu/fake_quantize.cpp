@@ -4,10 +4,6 @@
 // one. Weights are read in strips; a strip may lie in many blocks or be a small part of one.
 #include "search.h"
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 namespace {
 
 const int64_t PIECE = 1 << 14;  // weights whose blocks' absmax is found before they are quantized: they stay in the cache
@@ -193,15 +189,5 @@ void kbit_fake_quantize_scaled(int dtype, const void *source, void *target, int6
                                const float *levels, const float *thresholds, int n_levels) {
     Call call = {source, target, block_size, scales, offsets, 0};
     with_dtype(dtype, QuantizeScaled{call, begin, end, width, {levels, thresholds, n_levels}});
-}
-
-// Ask for large pages in memory that is new. Where there are none, nothing happens.
-void kbit_prefer_huge_pages(void *start, int64_t bytes) {
-#ifdef __linux__
-    const uint64_t page = 1 << 21, begin = ((uint64_t)start + page - 1) / page * page, end = (uint64_t)start + bytes;
-    if (begin + page <= end) madvise((void *)begin, (end - begin) / page * page, MADV_HUGEPAGE);
-#else
-    (void)start, (void)bytes;
-#endif
 }
 }

@@ -131,7 +131,8 @@ struct Table {
         }
         for (int i = 0; i < STRIP; i++) {
             unsigned code = below[bits_of(t[i]) >> shift];
-            for (int step = 0; step < steps; step++) code += t[i] > thresholds[code];
+            code += t[i] > thresholds[code];
+            while (t[i] > thresholds[code]) code++;  // in a crowded cell: seldom
             level[i] = levels[code];
         }
     }
