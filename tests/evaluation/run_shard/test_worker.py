@@ -133,10 +133,10 @@ def test_a_spec_that_cannot_be_quantized_leaves_a_row_for_each_task(error, statu
     real = Resident.quantized
 
     @contextmanager
-    def quantize_control_alone(engine, spec):
+    def quantize_control_alone(engine, spec, *shown):
         if spec != CONTROL:
             raise error
-        with real(engine, spec) as footprint:
+        with real(engine, spec, *shown) as footprint:
             yield footprint
 
     monkeypatch.setattr(Resident, "quantized", quantize_control_alone)
