@@ -119,7 +119,9 @@ def test_data_sheets_are_no_studies(two_studies):
     two_studies.write_study("third")
     assert [path.name for path in find_studies()] == ["small.yaml", "third.yaml", "wide.yaml"]
     assert [path.name for path in find_studies(Path(__file__).parents[2] / "config")] == [
+        "methods.yaml",
         "paper.yaml",
+        "published.yaml",
         "smollm.yaml",
         "tiny.yaml",
     ]
