@@ -147,8 +147,10 @@ FILES = {
     "empty": ({"data_files": ["a.txt", "empty.txt"], "text": {}}, "empty.txt is empty"),
     "no text": (
         {"data_files": ["a.csv"], "text": {}},
-        "a.csv is none of .txt, .jsonl, .json, .jsonl.gz, .json.gz, .parquet, .jsonl.xz "
-        "(data_files of the task in tasks.yaml)",
+        (
+            "a.csv is none of .txt, .jsonl, .json, .jsonl.gz, .json.gz, .parquet, .jsonl.xz "
+            "(data_files of the task in tasks.yaml)"
+        ),
     ),
     "no columns": (
         {"data_files": ["a.txt"]},
