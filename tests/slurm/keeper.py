@@ -10,6 +10,7 @@ Answers are lines on standard output: `up`, `done`, or `failed: ...`.
 import contextlib
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
 """Snakemake's job steps drop SLURM_CONF from the environment, so clients in them look here."""
 SECONDS_TO_START = 60
 SECONDS_TO_END = 15
+SECONDS_BETWEEN_REAPS = 1
 
 
 class Keeper:
@@ -90,6 +92,13 @@ class Keeper:
         victims = {daemon.pid, *steps, *(child for step in steps for child in descendants(step))}
         kill(victims)
         daemon.wait()
+
+    def reap_steps(self) -> None:
+        """Take note of the ends of job steps: their accounting looks at every process there is, dead ones too."""
+        own = {daemon.pid for daemon in self.daemons.values()}
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        for pid in {int(child) for child in children} - own:
+            os.waitpid(pid, os.WNOHANG)
 
     def start(self, name: str, *command: str) -> None:
         with self.files.log(f"{name}.out").open("ab") as log:
@@ -212,15 +221,22 @@ def reap() -> None:
 
 
 def serve(keeper: Keeper) -> None:
-    """Do what standard input says, until it ends."""
+    """Do what standard input says, until it ends; meanwhile, reap the job steps that ended."""
     verbs = {"kill": keeper.kill_node, "start": keeper.start_node}
-    for line in sys.stdin:
+    while line := next_line(keeper):
         verb, node = line.split()
         try:
             verbs[verb](node)
             print("done", flush=True)
         except (OSError, LookupError) as error:
             print(f"failed: {error!r}", flush=True)
+
+
+def next_line(keeper: Keeper) -> str:
+    """Of standard input; empty at its end. Lines come one by one, so none waits in the buffer."""
+    while not select.select([sys.stdin], [], [], SECONDS_BETWEEN_REAPS)[0]:
+        keeper.reap_steps()
+    return sys.stdin.readline()
 
 
 def main() -> None:

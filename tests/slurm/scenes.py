@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clone import TABLES, Clone
@@ -35,6 +37,24 @@ class Scene:
 
     def end(self) -> None:
         end_head(self.head)
+
+
+@contextmanager
+def at_the_same_time(lab: Lab) -> Iterator[dict[str, Scene]]:
+    """To be filled with scenes: when the block ends, however it does, so do their heads, and the cluster recovers."""
+    lab.recover()
+    scenes: dict[str, Scene] = {}
+    try:
+        yield scenes
+    finally:
+        for scene in scenes.values():
+            scene.end()
+        lab.recover()
+
+
+def wait_for_heads(scenes: dict[str, Scene]) -> None:
+    for scene in scenes.values():
+        scene.head.wait(SECONDS)
 
 
 def end_head(head: subprocess.Popen) -> None:

@@ -8,7 +8,7 @@ import json
 
 import pytest
 from lab_files import LIMITED, NODES, has_control_groups
-from scenes import N_CELLS, SECONDS, Scene, assert_same_scores, prepared
+from scenes import N_CELLS, Scene, assert_same_scores, at_the_same_time, prepared, wait_for_heads
 
 CRASH = """
 import ctypes, os, signal
@@ -32,23 +32,17 @@ if cells[0].spec.slug == "int6-b64":
 @pytest.fixture(scope="module")
 def scenes(session_lab, local_run, tmp_path_factory):
     """The studies, run to their ends; the one that is short of memory is there where the node is."""
-    session_lab.recover()
     root = tmp_path_factory.mktemp("crashes")
-    clones = {"crash": prepared(local_run, root / "crash")}
-    clones["crash"].disturb(CRASH)
-    scenes = {"crash": Scene(clones["crash"], NODES[0])}
-    try:
+    crash = prepared(local_run, root / "crash")
+    crash.disturb(CRASH)
+    with at_the_same_time(session_lab) as scenes:
+        scenes["crash"] = Scene(crash, NODES[0])
         if has_control_groups():
-            clones["memory"] = prepared(local_run, root / "memory", LIMITED)
-            clones["memory"].disturb(ALLOCATE)
-            scenes["memory"] = Scene(clones["memory"], None, "--retries", "1")
-        for scene in scenes.values():
-            scene.head.wait(SECONDS)
+            memory = prepared(local_run, root / "memory", LIMITED)
+            memory.disturb(ALLOCATE)
+            scenes["memory"] = Scene(memory, None, "--retries", "1")
+        wait_for_heads(scenes)
         yield scenes
-    finally:
-        for scene in scenes.values():
-            scene.end()
-        session_lab.recover()
 
 
 def test_cells_that_crash_cost_themselves_alone(scenes, session_lab, local_run):

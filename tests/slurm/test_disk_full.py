@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from lab_files import NODES
-from scenes import N_CELLS, SECONDS, Scene, assert_same_scores, prepared
+from scenes import N_CELLS, SECONDS, Scene, assert_same_scores, at_the_same_time, prepared, wait_for_heads
 
 FOLDERS = ("parts", "journal")
 SIZE = "8k"
@@ -33,22 +33,14 @@ def small_disk(folder):
 @pytest.fixture(scope="module")
 def scenes(session_lab, local_run, tmp_path_factory):
     """Both studies, until their disks are full."""
-    session_lab.recover()
     root = tmp_path_factory.mktemp("disks")
-    scenes: dict[str, Scene] = {}
-    with ExitStack() as disks:
-        try:
-            for name, node in zip(FOLDERS, NODES, strict=False):
-                clone = prepared(local_run, root / name)
-                disks.enter_context(small_disk(clone.root / "results" / name))
-                scenes[name] = Scene(clone, node, "--retries", "0")
-            for scene in scenes.values():
-                scene.head.wait(SECONDS)
-            yield scenes
-        finally:
-            for scene in scenes.values():
-                scene.end()
-            session_lab.recover()
+    with ExitStack() as disks, at_the_same_time(session_lab) as scenes:
+        for name, node in zip(FOLDERS, NODES, strict=False):
+            clone = prepared(local_run, root / name)
+            disks.enter_context(small_disk(clone.root / "results" / name))
+            scenes[name] = Scene(clone, node, "--retries", "0")
+        wait_for_heads(scenes)
+        yield scenes
 
 
 def go_on_with_room(scene: Scene, name: str) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 from lab import Lab
 from lab_files import NODES, SCAVENGE
-from scenes import N_CELLS, SECONDS, Scene, assert_same_scores, prepared
+from scenes import N_CELLS, SECONDS, Scene, assert_same_scores, at_the_same_time, prepared, wait_for_heads
 
 ALLOCATE = """
 import time
@@ -24,7 +24,6 @@ if cells[0].spec.slug == "int5-b64":
 @pytest.fixture(scope="module")
 def scenes(session_lab, local_run, tmp_path_factory):
     """The four studies, run to their ends."""
-    session_lab.recover()
     root = tmp_path_factory.mktemp("losses")
     clones = {name: prepared(local_run, root / name) for name in ("time", "memory", "node")}
     clones["preempted"] = prepared(local_run, root / "preempted", partition=SCAVENGE)
@@ -36,18 +35,16 @@ def scenes(session_lab, local_run, tmp_path_factory):
     # Every job on its own node but two; the one that loses its node is free to go elsewhere, and starts on the first.
     first, second, third = NODES
     pins = {"node": None, "time": second, "memory": second, "preempted": third}
-    scenes = {name: Scene(clones[name], node) for name, node in pins.items()}
-    try:
-        lose_node(scenes["node"], session_lab, first)
-        preempt(scenes["preempted"], session_lab, third)
-        for scene in scenes.values():
-            scene.head.wait(SECONDS)
-        yield scenes
-    finally:
-        for scene in scenes.values():
-            scene.end()
-        session_lab.start_node(first)
-        session_lab.recover()
+    with at_the_same_time(session_lab) as scenes:
+        for name, node in pins.items():
+            scenes[name] = Scene(clones[name], node)
+        try:
+            lose_node(scenes["node"], session_lab, first)
+            preempt(scenes["preempted"], session_lab, third)
+            wait_for_heads(scenes)
+            yield scenes
+        finally:
+            session_lab.start_node(first)
 
 
 def wait_for_cells(scene: Scene, count: int) -> None:
