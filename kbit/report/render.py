@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kbit.report.figures.marks import THEME
 from kbit.report.index_page import summarize, write_index
 from kbit.report.labels import COLUMN_LABELS, FIT_LABELS, HINTS, SHORT
 from kbit.report.methods import method_rows
+from kbit.report.outliers import outlier_groups
 from kbit.report.palette import css_variables
 from kbit.report.points import page_points
 from kbit.report.provenance import model_facts, run_facts, task_facts
@@ -119,6 +121,7 @@ def render_page(
             claims=claim_groups(claims),
             claim_totals=claim_totals(claims),
             changes=changes,
+            outliers=outlier_groups(tables),
             labels=COLUMN_LABELS,
             fit_labels=FIT_LABELS,
             listed_changes=LISTED_CHANGES,
@@ -135,7 +138,7 @@ def render_page(
             style=asset("style.css"),
             colours=css_variables(palettes.values()),
             payload=compress(payload),
-            bundle=vl_convert.javascript_bundle(),
+            bundle=vega_bundle(),
             script="\n".join(asset(name) for name in SCRIPTS),
         )
     )
@@ -155,13 +158,19 @@ def in_scope(figure: Figure, rows: pl.DataFrame) -> bool:
     return needed.height > 0
 
 
+@cache
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and vega-embed, 0.9 MB."""
+    return vl_convert.javascript_bundle()
+
+
 def asset(name: str) -> str:
     return (files("kbit.report") / "page" / name).read_text(encoding="utf-8")
 
 
 def environment() -> Environment:
     """Jinja that escapes what it prints and refuses unknown names; our own style and scripts are marked safe there."""
-    parts = DictLoader({name: asset(f"{name}.html.j2") for name in ("changes", "claims")})
+    parts = DictLoader({name: asset(f"{name}.html.j2") for name in ("changes", "claims", "outliers")})
     jinja = Environment(loader=parts, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     jinja.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
     jinja.filters["fixed"] = lambda value, digits: "–" if value is None else f"{value:.{digits}f}"

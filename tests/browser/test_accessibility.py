@@ -32,7 +32,7 @@ def test_tab_reaches_every_control(open_report):
     page = open_report().page
     wanted = page.evaluate(
         """() => [...document.querySelectorAll('a[href], button, select, input, summary, [tabindex="0"]')]
-            .filter((node) => node.offsetParent !== null && !node.disabled)
+            .filter((node) => node.checkVisibility() && !node.disabled)
             .filter((node) => node.type !== 'radio' || node.checked).length"""
     )
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")

@@ -7,6 +7,7 @@ nothing about a chart is decided in JavaScript.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 
 import altair as alt
@@ -75,7 +76,7 @@ class Select:
     """Values that are drawn whatever is chosen, and never offered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a figure is itself alone: its specifications are kept
 class Figure:
     """One figure of the report."""
 
@@ -176,6 +177,7 @@ class Figure:
         }
 
 
+@cache
 def specification(figure: Figure, view: View) -> dict[str, object]:
     """The Vega-Lite specification of a view without data; colours and fonts come from the page's stylesheet."""
     height = BAR_HEIGHT if figure.rows_are_bars else PANEL_HEIGHT

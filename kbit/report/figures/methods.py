@@ -16,7 +16,7 @@ def draw(view: View) -> alt.LayerChart:
         sort=alt.EncodingSortField("difference", order=best_first),
         axis=alt.Axis(labelLimit=190, labelColor="var(--ink)", grid=True),
     )
-    title = f"{UNITS[view.metric]}, minus int4-b64 at equal {ACCOUNTINGS[view.accounting]}"
+    title = f"{UNITS[view.metric]}, minus int4-b64 at equal bits"
     x = {"title": title, "scale": alt.Scale(zero=True), "axis": alt.Axis(format="+~g", tickCount=5)}
     rows = alt.Chart(alt.NamedData("rows"))
     base = rows.encode(y=y, color=series_color("option"))

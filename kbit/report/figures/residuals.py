@@ -16,7 +16,7 @@ def draw(view: View) -> alt.LayerChart:
         scale=shared_scale("y"),
         axis=alt.Axis(labelExpr="datum.value === 0 ? '0' : format(datum.value, '+~g')"),
     )
-    zero = alt.Chart(ROWS).mark_rule(color="var(--rule)").encode(y=alt.datum(0))
+    zero = alt.Chart(ROWS).mark_rule(color="var(--rule)", aria=False).encode(y=alt.datum(0))
     line = base.mark_line(strokeWidth=1, opacity=0.5, clip=True).encode(y=y, order="x:Q")
     return alt.layer(zero, line, series_points(base, y, "bits")).add_params(*domain_params())
 

@@ -51,7 +51,8 @@ class Panels {
     this.root.replaceChildren(fresh);
     this.views = [];
     old.forEach((result) => result.finalize());
-    const options = { actions: false, renderer: "svg", config: this.page.theme };
+    // Vega warns where no row of a panel has an interval, which is nothing to warn of: errors only.
+    const options = { actions: false, renderer: "svg", config: this.page.theme, logLevel: 1 };
     const results = await Promise.all(jobs.map(([chart, spec]) => vegaEmbed(chart, spec, options)));
     this.root.style.minHeight = "";
     if (turn === this.turn) this.views = results;
@@ -98,7 +99,8 @@ class Panels {
     spec.data = { name: "rows", values: bars ? rows.map(rank) : rows };
     spec.description = `${description}. ${rows.length} points; the same numbers stand in the table below the figure.`;
     for (const param of spec.params) param.value = ends.params[param.name] ?? param.value;
-    for (const unit of spec.layer ?? [spec])
+    for (const unit of spec.layer ?? [spec]) {
+      if (unit.mark.type === "rule") unit.mark.aria = false; // intervals stand in the table; an empty group would have no name
       for (const [channel, encoding] of Object.entries(unit.encoding)) {
         if (typeof encoding.title === "string") encoding.title = this.page.tasks.words(encoding.title, view.metric);
         if (channel !== "color" && channel !== "shape") continue;
@@ -107,6 +109,7 @@ class Panels {
           range: palette.map((series) => (channel === "color" ? `var(${series.variable})` : series.shape)),
         };
       }
+    }
     return spec;
   }
 }
