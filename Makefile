@@ -10,7 +10,7 @@ CONFIRM ?=
 TORCH_PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: study smollm published test lint models tasks test-browser test-slurm test-gpu bench lock clean help
+.PHONY: study smollm published test lint models tasks test-browser test-slurm test-gpu bench cuda lock clean help
 
 # The stamp of .venv is a copy of the lock it was made from: a checkout that only touches the lock rebuilds nothing.
 STAMP := .venv/requirements.lock
@@ -56,6 +56,9 @@ smollm: $(STAMP) ## Run the study of a model that others trained (fetches 93 MB 
 
 published: $(STAMP) ## Make a report of what others measured on LLMs of 70 M to 70 B (a minute, no GPU)
 	@$(IN_VENV) kbit run config/published.yaml --profile $(PROFILE_FOLDER) $(ARGS)
+
+cuda: $(STAMP) ## Install what compiles the kernels for NVIDIA GPUs
+	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --editable '.[cuda]'
 
 test: $(STAMP) ## Run the tests: ARGS='tests/quant -k int'; KBIT_REQUIRE=browser,compiler,slurm forbids skips
 	@$(VENV_PYTHON) -m pytest $(ARGS)
