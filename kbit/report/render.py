@@ -10,7 +10,7 @@ import polars as pl
 import vl_convert
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from kbit.report.cells import RUN_COLUMNS, explore_cells
+from kbit.report.cells import RUN_COLUMNS, Explorer, explore_cells
 from kbit.report.changes import Changes, change_words, find_changes, verdict_words
 from kbit.report.claims import claim_groups, claim_totals, read_claims
 from kbit.report.columnar import compress, encode_frame
@@ -21,7 +21,7 @@ from kbit.report.index_page import summarize, write_index
 from kbit.report.labels import COLUMN_LABELS, FIT_LABELS, HINTS, SHORT
 from kbit.report.methods import method_rows
 from kbit.report.outliers import outlier_groups
-from kbit.report.palette import css_variables
+from kbit.report.palette import Palette, css_variables
 from kbit.report.points import page_points
 from kbit.report.provenance import model_facts, run_facts, task_facts
 from kbit.report.recipes import study_yaml
@@ -89,21 +89,7 @@ def render_page(
     palettes = page_palettes(points, shares, fits)
     drawn = {"points": points, "shares": shares, "methods": method_rows(fits, points), "fits": fits}
     figures = [figure for figure in FIGURES if in_scope(figure, drawn[figure.table])]
-    explorer = explore_cells(frames)
-    payload = {
-        "study": {"name": study["name"], "file": study.get("file"), "yaml": study_yaml(study)},
-        "tables": {name: encode_frame(frame) for name, frame in {**drawn, **explorer.frames()}.items()},
-        "recipes": explorer.recipes,
-        "epoch": explorer.epoch,
-        "runLabels": RUN_COLUMNS,
-        "figures": [figure.to_dict() for figure in figures],
-        "palettes": {name: [asdict(series) for series in palette] for name, palette in palettes.items()},
-        "accountings": dict(ACCOUNTINGS),
-        "metrics": dict(METRICS),
-        "quantities": dict(QUANTITIES),
-        "labels": COLUMN_LABELS,
-        "theme": THEME,
-    }
+    payload = page_payload(study, drawn, figures, palettes, explore_cells(frames))
     by_model, tasks = completeness(frames["models"]), task_facts(frames["cells"])
     return (
         environment()
@@ -142,6 +128,30 @@ def render_page(
             script="\n".join(asset(name) for name in SCRIPTS),
         )
     )
+
+
+def page_payload(
+    study: Study,
+    drawn: dict[str, pl.DataFrame],
+    figures: list[Figure],
+    palettes: dict[str, Palette],
+    explorer: Explorer,
+) -> dict[str, object]:
+    """What the page's scripts read."""
+    return {
+        "study": {"name": study["name"], "file": study.get("file"), "yaml": study_yaml(study)},
+        "tables": {name: encode_frame(frame) for name, frame in {**drawn, **explorer.frames()}.items()},
+        "recipes": explorer.recipes,
+        "epoch": explorer.epoch,
+        "runLabels": RUN_COLUMNS,
+        "figures": [figure.to_dict() for figure in figures],
+        "palettes": {name: [asdict(series) for series in palette] for name, palette in palettes.items()},
+        "accountings": dict(ACCOUNTINGS),
+        "metrics": dict(METRICS),
+        "quantities": dict(QUANTITIES),
+        "labels": COLUMN_LABELS,
+        "theme": THEME,
+    }
 
 
 def study_facts(study: Study) -> list[tuple[str, list[str]]]:

@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from full_grid import MARKS, README, TARGETS, verdict
 from full_grid_figures import count_cells, cpu_line, row_events
 from full_grid_head import Job, parse_duration, parse_jobs, submission_rate
+from full_grid_lines import MARKS, README, TARGETS, verdict
 from full_grid_study import ADDED, SMALLEST, STUDY, Scratch, paper_models, share_of
 
 from kbit.plan.plan import plan_study
