@@ -131,5 +131,5 @@ def test_afterwards_a_codebook_version_re_runs_what_it_should(lost):
     """Although the part was written while no head was there to note by what."""
     clone = lost["wait"].clone
     assert clone.dry_run() == {}
-    clone.edit("kbit/spec/members.py", 'Member("int", 1', 'Member("int", 2')
+    clone.edit("kbit/spec/data_types.py", '"int",\n        1,', '"int",\n        2,')
     assert clone.dry_run()["evaluate"] == 1
