@@ -79,9 +79,9 @@ def test_renaming_a_model_evaluates_nothing(workspace):
 
 def test_a_codebook_version_re_evaluates_its_cells_and_going_back_counts_the_old_ones(workspace):
     before = workspace.evaluations()
-    members = workspace.root / "kbit/spec/members.py"
+    members = workspace.root / "kbit/spec/data_types.py"
     released = members.read_text()
-    bumped = released.replace('Member("int", 1', 'Member("int", 2')
+    bumped = released.replace('"int",\n        1,', '"int",\n        2,')
     assert bumped != released
     members.write_text(bumped)
     workspace.run()
