@@ -9,7 +9,8 @@ The content of both files is in the key.
 
 rule import_published:
     input:
-        lambda wildcards: ancient([str(path) for path in PLAN.published(**wildcards).inputs]),
+        description=lambda wildcards: ancient(str(PLAN.published(**wildcards).inputs[0])),
+        table=lambda wildcards: ancient([str(path) for path in PLAN.published(**wildcards).inputs[1:]]),
     output:
         "results/published/{publication}.{key}.parquet",
     log:
@@ -21,4 +22,4 @@ rule import_published:
         mem_mb=1000,
         runtime=10,
     shell:
-        "kbit import {input[0]:q} --part {output:q} 2> {log:q}"
+        "kbit import {input.description:q} --part {output:q} 2> {log:q}"
