@@ -19,6 +19,7 @@ THREAD_WEIGHTS = 1 << 18
 """For fewer, another thread is not worth its start."""
 
 BLOCKS = (c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int, c_void_p, c_void_p, c_int)
+TARGET = (c_void_p, c_int64)
 SCALED = (
     *(c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64),
     *(c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int),
@@ -32,6 +33,7 @@ class Library:
         library = ctypes.CDLL(str(path))
         self.fake_quantize_blocks = declare(library.kbit_fake_quantize, BLOCKS)
         self.fake_quantize_ranges = declare(library.kbit_fake_quantize_scaled, SCALED)
+        self.prepare_target = declare(library.kbit_prepare_target, TARGET)
 
     def fake_quantize(self, weight: Tensor, codebook: Tensor, block_size: int, absmax_dtype: torch.dtype) -> Tensor:
         """Equals `reference.fake_quantize`, whose docstring states shapes and dtypes. On the CPU."""
@@ -39,7 +41,7 @@ class Library:
         if block_size > LARGEST_FUSED_BLOCK:
             scale = blockwise.block_absmax(source.view(-1), block_size).to(absmax_dtype).float()
             return self.fake_quantize_scaled(source, codebook, scale, None, block_size)
-        target, codebook = torch.empty_like(source), codebook.contiguous()
+        target, codebook = self.new_target(source), codebook.contiguous()
         thresholds = reference.midpoints(codebook)
         places = (DTYPES[weight.dtype], source.data_ptr(), target.data_ptr())
         book = (DTYPES[absmax_dtype], codebook.data_ptr(), thresholds.data_ptr(), len(codebook))
@@ -55,7 +57,7 @@ class Library:
     ) -> Tensor:
         """Equals `reference.fake_quantize_scaled`, whose docstring states shapes and dtypes. On the CPU."""
         source = weight.contiguous()
-        target, codebook, scale = torch.empty_like(source), codebook.contiguous(), scale.contiguous()
+        target, codebook, scale = self.new_target(source), codebook.contiguous(), scale.contiguous()
         offset = None if offset is None else offset.contiguous()
         thresholds = ((codebook[..., 1:] + codebook[..., :-1]) * 0.5).contiguous()
         width = weight.shape[-1] if codebook.dim() == 2 else 0
@@ -67,6 +69,12 @@ class Library:
             width or 1,
             lambda begin, end: self.fake_quantize_ranges(*places, begin, end, block_size, *scales, *book),
         )
+        return target
+
+    def new_target(self, source: Tensor) -> Tensor:
+        """Memory for what is made of a contiguous tensor, of its shape and dtype, all of which will be written."""
+        target = torch.empty_like(source)
+        self.prepare_target(target.data_ptr(), target.nbytes)
         return target
 
 
