@@ -38,14 +38,14 @@ class Minimum:
     """[problems]"""
 
 
-def huber_cost(residuals: Array, delta: float) -> Array:
-    """f64 [problems]: sum of r^2 / 2 up to |r| = delta, of delta |r| - delta^2 / 2 beyond."""
-    size = np.abs(residuals)
+def huber_cost(residuals: Array, delta: Array) -> Array:
+    """f64 [problems]: sum of r^2 / 2 up to |r| = delta, of delta |r| - delta^2 / 2 beyond; delta f64 [problems]."""
+    size, delta = np.abs(residuals), delta[:, None]
     return np.where(size <= delta, residuals**2 / 2, delta * size - delta**2 / 2).sum(axis=1)
 
 
-def minimize_huber(model: Model, start: Array, low: Array, high: Array, delta: float) -> Minimum:
-    """Descend from `start` within `low` and `high`, all f64 [problems, parameters].
+def minimize_huber(model: Model, start: Array, low: Array, high: Array, delta: Array) -> Minimum:
+    """Descend from `start` within `low` and `high`, all f64 [problems, parameters]; delta f64 [problems].
 
     Damped Gauss-Newton steps: the residuals count as linear in theta. The matrix is that of the inliers, those within
     delta, whose curvature is all that the loss has; times the damping comes that of reweighted least squares, all
@@ -60,8 +60,8 @@ def minimize_huber(model: Model, start: Array, low: Array, high: Array, delta: f
         if not len(active):
             break
         bounds = low[active], high[active]
-        tried, promised = next_step(model, theta[active], active, bounds, damping[active], delta)
-        found = huber_cost(model(tried, active)[0], delta)
+        tried, promised = next_step(model, theta[active], active, bounds, damping[active], delta[active])
+        found = huber_cost(model(tried, active)[0], delta[active])
         is_lower = found <= cost[active]  # false for NaN
         # A stiff step promises less than reweighted least squares, by its damping.
         is_flat = promised * (1 + damping[active]) <= FLATNESS * cost[active] + ROUNDING
@@ -73,12 +73,13 @@ def minimize_huber(model: Model, start: Array, low: Array, high: Array, delta: f
 
 
 def next_step(
-    model: Model, theta: Array, problems: NDArray[np.intp], bounds: tuple[Array, Array], damping: Array, delta: float
+    model: Model, theta: Array, problems: NDArray[np.intp], bounds: tuple[Array, Array], damping: Array, delta: Array
 ) -> tuple[Array, Array]:
     """Where the next step leads, f64 [active, parameters] within the bounds, and the decrease it promises, [active]."""
     low, high = bounds
     residuals, jacobian = model(theta, problems)
     size = np.maximum(np.abs(residuals), 1e-300)
+    delta = delta[:, None]
     weight = np.minimum(1, delta / size)
     gradient = np.einsum("bnp,bn->bp", jacobian, weight * residuals)
     curvature = (size <= delta) + damping[:, None] * weight

@@ -13,13 +13,14 @@ from kbit.scaling.curves import Array
 from kbit.scaling.fit_rows import LEVEL
 
 
-def jackknife_interval(estimate: Array, replicates: Sequence[Array]) -> tuple[Array, Array]:
+def jackknife_interval(estimate: Array, replicates: Sequence[Array], *, n_fitted: int = 1) -> tuple[Array, Array]:
     """t intervals f64 [parameters] around `estimate`, from the estimates without each of the n models.
 
-    se^2 = (n - 1)/n * sum (replicate - mean of replicates)^2, with n - 1 degrees of freedom.
+    se^2 = (n - 1)/n * sum (replicate - mean of replicates)^2, with n - n_fitted degrees of freedom (one at least): a
+    mean over models takes one of them, a line through them two.
     """
     deleted = np.stack(replicates)
     n = len(deleted)
     se = np.sqrt((n - 1) / n * ((deleted - deleted.mean(axis=0)) ** 2).sum(axis=0))
-    reach = stats.t.ppf((1 + LEVEL) / 2, n - 1) * se
+    reach = stats.t.ppf((1 + LEVEL) / 2, max(n - n_fitted, 1)) * se
     return estimate - reach, estimate + reach

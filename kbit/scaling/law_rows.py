@@ -7,12 +7,14 @@ import numpy as np
 
 from kbit.scaling.curves import Array
 from kbit.scaling.fit_rows import FitRow, Subject
-from kbit.scaling.fitter import HUBER_DELTA, Solution
+from kbit.scaling.fitter import Solution
 from kbit.scaling.jackknife import jackknife_interval
 
-METHOD = "Huber on log residuals, many starts; delete-one-model jackknife, t interval"
+METHOD = "Huber on log residuals, many starts; delete-one-model jackknife, t interval with models - 3 df"
 SPARE_SIZES = 2
 """A law needs so many sizes more than it has parameters along the sizes."""
+ALONG_SIZES = 3
+"""Floor, level and slope along the sizes (of a parabola: level, slope, curvature) take as many degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ def law_rows(
     n = len(solution.residuals)
     told = "; ".join(text for text in (solution.note, note) if text)
     agreeing = f"{solution.agreeing} of {solution.n_starts} starts agree"
-    chosen = f"{settings}; Huber delta {HUBER_DELTA:g}; {agreeing}"
+    chosen = f"{settings}; Huber delta {solution.delta:.2g}; {agreeing}"
 
     def row(quantity: str, value: float, **more: object) -> FitRow:
         return FitRow(subject, quantity, n, METHOD, value, note=told, settings=chosen, **more)
 
     for name, parameter in parameters.items():
-        low, high = jackknife_interval(parameter.value[:1], list(parameter.value[1:, None]))
+        low, high = jackknife_interval(parameter.value[:1], list(parameter.value[1:, None]), n_fitted=ALONG_SIZES)
         bounds = np.array([parameter.value[0], low[0], high[0]])
         with np.errstate(over="ignore"):  # an unbounded interval has no upper end
             value, low, high = np.exp(bounds) if parameter.is_log else bounds

@@ -7,7 +7,7 @@ from scipy.optimize import least_squares
 from kbit.scaling import huber
 from kbit.scaling.huber import huber_cost, minimize_huber
 
-DELTA = 0.05
+DELTA = np.full(12, 0.05)
 X = np.linspace(-1, 2, 9)
 
 
@@ -41,7 +41,7 @@ def test_every_problem_ends_as_low_as_with_scipy_and_within_its_bounds(targets):
         alone = model_of(target[None])
         by_scipy = least_squares(
             lambda theta, alone=alone: alone(theta[None], np.array([0]))[0][0],
-            [0.5, 0.5], bounds=([0, 0], [2, 3]), loss="huber", f_scale=DELTA, xtol=1e-12, ftol=1e-12, gtol=1e-12,
+            [0.5, 0.5], bounds=([0, 0], [2, 3]), loss="huber", f_scale=DELTA[0], xtol=1e-12, ftol=1e-12, gtol=1e-12,
         )  # fmt: skip
         # Both stop within about 1e-10 of the minimum; scipy stays off the bounds by as much.
         assert found.cost[number] == pytest.approx(by_scipy.cost, rel=1e-7)
@@ -50,7 +50,7 @@ def test_every_problem_ends_as_low_as_with_scipy_and_within_its_bounds(targets):
 def test_a_problem_does_not_depend_on_those_beside_it(targets):
     low, high, start = (np.tile(values, (12, 1)) for values in ([0.0, 0.0], [2.0, 3.0], [0.5, 0.5]))
     together = minimize_huber(model_of(targets), start, low, high, DELTA)
-    alone = minimize_huber(model_of(targets[5:6]), start[5:6], low[5:6], high[5:6], DELTA)
+    alone = minimize_huber(model_of(targets[5:6]), start[5:6], low[5:6], high[5:6], DELTA[5:6])
     # Sums over nine points may run in another order in another batch.
     assert together.theta[5] == pytest.approx(alone.theta[0], rel=1e-9)
 
@@ -65,4 +65,4 @@ def test_a_descent_that_is_cut_off_says_so(targets, monkeypatch):
 
 def test_the_loss_is_quadratic_up_to_delta_and_linear_beyond():
     # 0.03^2 / 2 and 0.05 * 1 - 0.05^2 / 2.
-    assert huber_cost(np.array([[0.03, -1.0]]), DELTA) == pytest.approx([0.00045 + 0.04875], rel=1e-12)
+    assert huber_cost(np.array([[0.03, -1.0]]), DELTA[:1]) == pytest.approx([0.00045 + 0.04875], rel=1e-12)

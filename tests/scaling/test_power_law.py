@@ -56,7 +56,8 @@ def test_one_odd_model_does_not_bend_the_curve():
 
 def test_the_jackknife_leaves_each_model_out():
     bits = np.geomspace(1e5, 1e8, 7)
-    loss = planted(bits, 1.0, 20.0, 0.25) * np.exp(np.random.default_rng(3).normal(0, 1e-3, 7))
+    # So little noise that delta is the same for all of them, its least.
+    loss = planted(bits, 1.0, 20.0, 0.25) * np.exp(np.random.default_rng(3).normal(0, 2e-4, 7))
     solution = fit_power_law(bits, loss)
     for left_out in range(7):
         fewer = np.delete(bits, left_out)
@@ -111,7 +112,7 @@ def test_the_fit_rows_hold_the_planted_parameters_in_their_intervals(losses):
     assert rows["converged"]["value"] == 1
     assert rows["rms_log_residual"]["value"] < 1e-3
     rule = "points with a finite nats_per_byte and below 5.545; left out: 0"
-    assert rows["alpha"]["settings"].startswith(f"{rule}; Huber delta 0.001; ")
+    assert rows["alpha"]["settings"].startswith(f"{rule}; Huber delta ")
     assert rows["alpha"]["settings"].endswith(" of 5 starts agree")
     assert (rows["alpha"]["n"], rows["alpha"]["spec"], rows["alpha"]["bits"]) == (8, "int4-b64", 4)
 
