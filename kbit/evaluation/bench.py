@@ -44,7 +44,12 @@ def evaluate_job(job: dict) -> None:
     torch.set_num_interop_threads(1)
     device = choose_device(job["device"])
     engine = open_engine(
-        read_locator(shard.model), shard.dtype, str(device), job["trust_remote_code"], job["device_memory_gb"]
+        read_locator(shard.model),
+        shard.dtype,
+        str(device),
+        job["trust_remote_code"],
+        job["device_memory_gb"],
+        calibrates=any(cell.calibration is not None for cell in shard.cells),
     )
     note(f"device {job['device']}: {device_name(device)}, dtype {shard.dtype}, placement {engine.placement}")
     source = {

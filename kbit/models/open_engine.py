@@ -20,7 +20,7 @@ from kbit.models.stored_weights import open_stored_weights
 from kbit.models.streamed import Streamed
 from kbit.spec.errors import UserError
 from kbit.spec.notes import note
-from kbit.spec.placement import BATCH_BYTES, Placement, choose_placement, hidden_room
+from kbit.spec.placement import BATCH_BYTES, Placement, choose_placement, hidden_room, solving_bytes
 
 REASONS: Mapping[str, str] = {
     "twin": "pristine and quantized weights fit side by side",
@@ -39,6 +39,8 @@ class Sizes:
     linears: int
     block: int
     """The largest."""
+    solving: int = 0
+    """Beside the weights, while a calibrated spec is solved for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +59,20 @@ def open_engine(
     device: str,
     trust_remote_code: bool = False,
     device_memory_gb: float | None = None,
+    calibrates: bool = False,
 ) -> Engine:
     """The engine of a model in `dtype` (float32, float16 or bfloat16) on `device` (cpu or cuda).
 
     trust_remote_code: run code that comes with the model's files. device_memory_gb: GB of each device to use at most;
     None: what is free of the GPUs; on a CPU, which has the host's memory, no limit. With one, the CPU stands for a
-    device of this size. Says on stderr what it chose and why. UserError as `load_model` raises it, or if the model
+    device of this size. calibrates: leave room for solving calibrated specs. Says on stderr what it chose and why.
+    UserError as `load_model` raises it, or if the model
     would have to be streamed and its files cannot be.
     """
     if device == "cpu" and device_memory_gb is None:
         return Resident(load_model(locator, dtype, device, trust_remote_code))
     model = empty_model(load_config(locator, trust_remote_code), trust_remote_code)
-    sizes, room = weigh(model, find_dtype(dtype)), find_room(device, device_memory_gb)
+    sizes, room = weigh(model, find_dtype(dtype), calibrates), find_room(device, device_memory_gb)
     placement = place(sizes, room, device)
     if placement.kind == "streamed":
         engine = open_streamed(locator, dtype, device, trust_remote_code, hidden_room(room.host, sizes.block))
@@ -78,7 +82,7 @@ def open_engine(
     return engine
 
 
-def weigh(model: PreTrainedModel, dtype: torch.dtype) -> Sizes:
+def weigh(model: PreTrainedModel, dtype: torch.dtype, calibrates: bool = False) -> Sizes:
     """Of a model with or without values."""
     weights = distinct_weights(model, linears(model)).values()
     blocks = model.get_submodule(find_architecture(model.config).blocks)
@@ -86,6 +90,7 @@ def weigh(model: PreTrainedModel, dtype: torch.dtype) -> Sizes:
         weights=dtype.itemsize * sum(parameter.numel() for parameter in model.parameters()),
         linears=dtype.itemsize * sum(weight.numel() for weight in weights),
         block=dtype.itemsize * max(sum(parameter.numel() for parameter in block.parameters()) for block in blocks),
+        solving=int(solving_bytes(model.config.get_text_config().hidden_size)) if calibrates else 0,
     )
 
 
@@ -98,7 +103,7 @@ def find_room(device: str, device_memory_gb: float | None) -> Room:
 
 def place(sizes: Sizes, room: Room, device: str) -> Placement:
     """Beside a limited CPU's weights no room is kept for batches: they have the host's memory."""
-    kept_free = 0 if device == "cpu" else BATCH_BYTES
+    kept_free = 0 if device == "cpu" else BATCH_BYTES + sizes.solving
     return choose_placement(sizes.weights, sizes.linears, room.device, room.n_devices, room.host, kept_free)
 
 

@@ -1,4 +1,4 @@
-"""What calibrated specs cost beyond scoring, by the shapes of a transformer as wide as `kbit.plan.cost.width` says.
+"""What calibrated specs cost beyond scoring, by the shapes of a transformer as wide as `width_bound` says.
 
 A layer has 12 width^2 weights, in matrices whose inputs are 1, 1, 1 and 4 widths, and for each of its specs
 
@@ -13,14 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kbit.spec.cell import Cell
+from kbit.spec.placement import MOMENT_VALUES, solving_bytes
 
 INPUT_SECONDS = 1e-4
 FLOAT32_SLOWER = 16
 """Than the 16-bit rate of a GPU."""
-MOMENT_VALUES = 19
-"""Values, in squares of the width, of all second moments of a layer."""
-SOLVING_BYTES = 16 * (8 + 8 + 4 + 4)
-"""In squares of the width: of the widest matrix of moments itself in float64, its factor, what is made of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Calibrating:
     def host_bytes(self, width: float, itemsize: int, gpus: int) -> float:
         """Of the text's hidden states, which wait in host memory; on a CPU also of one layer's moments, and of what
         solving takes beside them."""
-        solving = 0 if gpus else (4 * MOMENT_VALUES + SOLVING_BYTES) * width**2
+        solving = 0 if gpus else solving_bytes(width)
         return self.tokens * width * itemsize + solving if self.specs else 0.0
 
 

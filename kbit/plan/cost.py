@@ -23,7 +23,7 @@ from kbit.plan.rates import Rates
 from kbit.spec.cell import Cell
 from kbit.spec.flop import token_flop
 from kbit.spec.hardware import Hardware
-from kbit.spec.placement import BASELINE_BYTES, CPU, HOST_BYTES, Placement, hidden_room
+from kbit.spec.placement import ASPECT, BASELINE_BYTES, CPU, HOST_BYTES, Placement, hidden_room, width_bound
 
 GPU_START_SECONDS = 60
 CPU_START_SECONDS = 10
@@ -33,8 +33,6 @@ PIN_BYTES_PER_SECOND = 4e9
 """Taking and pinning fresh host memory, page by page."""
 DISK_BYTES_PER_SECOND = 2e9
 """Of a node's own disk, where hidden states go that host memory has no room for."""
-ASPECT = 256
-"""Width over layers at most: 205 in BLOOM-176B, the widest of its depth among the paper's models."""
 PADDED = 1.05
 """Positions over tokens at most: what batches are held to."""
 SPREAD = 2.0
@@ -75,6 +73,8 @@ class Work:
     """Of each task that is compared with the model's own 16-bit run."""
     flop: int
     calibrating: Calibrating = PLAIN
+    calibrates: bool = False
+    """Whether a spec of the shard is calibrated, missing or not: its job leaves room for that (kbit/plan/places.py)."""
 
     @property
     def weight_bytes(self) -> int:
@@ -125,8 +125,8 @@ IDLE = Cost(minutes=LEAST_MINUTES, mem_mb=HOST_MB, placement=CPU, seconds=Second
 """Nothing is missing: the job only writes its part from the journal."""
 
 
-def add_up(missing: Sequence[Cell], token_budget: int) -> Work:
-    """The work of missing cells of one model; at least one."""
+def add_up(missing: Sequence[Cell], token_budget: int, calibrates: bool = False) -> Work:
+    """The work of missing cells of one model; at least one. calibrates: whether a spec of their shard is calibrated."""
     model = missing[0].model
     tokens: Counter[object] = Counter()
     mask_values: Counter[object] = Counter()
@@ -152,6 +152,7 @@ def add_up(missing: Sequence[Cell], token_budget: int) -> Work:
         compared_tokens=compared_tokens,
         flop=sum(map(cell_flop, [*missing, *baselines])),
         calibrating=calibrating,
+        calibrates=calibrates or calibrating.specs > 0,
     )
 
 
@@ -177,7 +178,7 @@ def cell_flop(cell: Cell) -> int:
 
 def place(work: Work, hardware: Hardware) -> Placement:
     """Where the weights will lie, and on how many GPUs."""
-    return place_model(work.parameters, work.linears, work.dtype, hardware)
+    return place_model(work.parameters, work.linears, work.dtype, hardware, work.calibrates)
 
 
 def job_cost(work: Work, hardware: Hardware, rates: Rates) -> Cost:
@@ -286,12 +287,8 @@ def block_bytes(work: Work) -> float:
 
 
 def width(work: Work) -> float:
-    """An upper bound of the hidden size, which no data sheet states.
-
-    A transformer's layer has about 12 width^2 weights in its linears, and no model of the paper is wider than 256 times
-    its layers: linears = 12 width^2 layers >= 12 width^3 / 256.
-    """
-    return (ASPECT * work.linears / 12) ** (1 / 3)
+    """An upper bound of the hidden size."""
+    return width_bound(work.linears)
 
 
 def layers(work: Work) -> float:

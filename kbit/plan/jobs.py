@@ -34,7 +34,7 @@ class PlannedJobs:
         """What `kbit run-shard` is told."""
         shard = self.plan.shard(model, slice, key)
         linears = shard.model.quantized_parameters or shard.model.parameters
-        return job_options(shard.model.parameters, linears, shard.cells[0].dtype, self.hardware)
+        return job_options(shard.model.parameters, linears, shard.cells[0].dtype, self.hardware, shard.calibrates)
 
     def resources(self, model: str, slice: str, key: str) -> Resources:  # noqa: A002
         """What the job asks for."""

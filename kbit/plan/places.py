@@ -7,7 +7,7 @@ job on a cluster imports it twice.
 from dataclasses import dataclass
 
 from kbit.spec.hardware import Hardware
-from kbit.spec.placement import CPU, Placement, choose_placement
+from kbit.spec.placement import BATCH_BYTES, CPU, Placement, choose_placement, solving_bytes, width_bound
 
 CPU_PARAMETERS = 20_000_000
 """Below, a GPU would wait for its kernels to be launched."""
@@ -46,16 +46,19 @@ class JobOptions:
     """It stops if it sees fewer, and uses no more; 0 where no scheduler hands GPUs out: it takes what it finds."""
 
 
-def job_options(parameters: int, linears: int, dtype: str, hardware: Hardware) -> JobOptions:
-    """The options of every job of a model, whether or not it has cells to evaluate."""
-    gpus = place_model(parameters, linears, dtype, hardware).gpus
+def job_options(parameters: int, linears: int, dtype: str, hardware: Hardware, calibrates: bool = False) -> JobOptions:
+    """The options of every job of a model, whether or not it has cells to evaluate.
+
+    calibrates: whether a spec of the job's cells is calibrated.
+    """
+    gpus = place_model(parameters, linears, dtype, hardware, calibrates).gpus
     threads = job_threads(gpus)
     if hardware.gpu_request == "none" and hardware.max_gpus:
         return JobOptions(threads, "auto", 0)
     return JobOptions(threads, "cuda" if gpus else "cpu", gpus)
 
 
-def place_model(parameters: int, linears: int, dtype: str, hardware: Hardware) -> Placement:
+def place_model(parameters: int, linears: int, dtype: str, hardware: Hardware, calibrates: bool = False) -> Placement:
     """Where the weights will lie, and on how many GPUs; small models are scored on the CPU."""
     if parameters < CPU_PARAMETERS:
         return CPU
@@ -65,6 +68,7 @@ def place_model(parameters: int, linears: int, dtype: str, hardware: Hardware) -
         hardware.gpu_memory_bytes,
         hardware.max_gpus,
         hardware.host_memory_bytes,
+        BATCH_BYTES + (solving_bytes(width_bound(linears)) if calibrates else 0),
     )
 
 

@@ -78,7 +78,7 @@ class Estimator:
         missing = set(missing_cells(shard, self._finished))
         if not missing:
             return Estimate(None, IDLE, None)
-        work = add_up([cell for cell in shard.cells if cell.cell_id in missing], shard.token_budget)
+        work = add_up([cell for cell in shard.cells if cell.cell_id in missing], shard.token_budget, shard.calibrates)
         cost, rates = self._cost(shard.model, work)
         return Estimate(work, cost, rates)
 

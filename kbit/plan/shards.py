@@ -36,6 +36,11 @@ class Shard:
         return shard_path(self.model.slug, self.slice_name, self.key)
 
     @property
+    def calibrates(self) -> bool:
+        """Whether a spec of its cells is calibrated."""
+        return any(cell.calibration is not None for cell in self.cells)
+
+    @property
     def requests(self) -> list[Path]:
         """The requests files of the shard's tasks, and of what its specs are calibrated on."""
         tasks = {cell.task.name: cell.task for cell in self.cells}

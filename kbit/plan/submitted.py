@@ -40,7 +40,9 @@ class SubmittedJobs:
         locator = read_once(locator_path(model))
         parameters = locator["parameters"]
         linears = locator["quantized_parameters"] or parameters
-        return job_options(parameters, linears, read_once(shard_path(model, slice, key))["dtype"], self.hardware)
+        shard = read_once(shard_path(model, slice, key))
+        calibrates = any("calibration" in cell for cell in shard["cells"])
+        return job_options(parameters, linears, shard["dtype"], self.hardware, calibrates)
 
     def resources(self, **_: str) -> Resources:
         """Nothing is asked for: it was granted, and a step of a Slurm job has the job's GPUs without asking again."""

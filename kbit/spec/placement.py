@@ -24,6 +24,14 @@ Kind = Literal["twin", "host", "mapped", "streamed"]
 
 BATCH_BYTES = 6_000_000_000
 """Free on every GPU beside the weights: activations, scored positions' logits, and what quantizing one matrix needs."""
+MOMENT_VALUES = 19
+"""Of a layer whose linears have inputs of 1, 1, 1 and 4 widths, in squares of the width: values in the second moments
+of them all, which exist at one time while a calibrated spec is solved for."""
+SOLVING_BYTES = 16 * (8 + 4 + 4)
+"""In squares of the width, beside those, for the linear of 4 widths: its matrix in float64, factorized where it lies;
+in fp32 what is made of the factor, and a copy of the moments where inputs are kept or rotated."""
+ASPECT = 256
+"""Width over layers at most: 205 in BLOOM-176B, the widest of its depth among the paper's models."""
 HOST_BYTES = 4_000_000_000
 """Free in host memory beside the pristine weights: the interpreter, torch, lm-eval, requests and rows."""
 HIDDEN_BYTES = 32_000_000_000
@@ -71,6 +79,21 @@ def choose_placement(
         return Placement("twin", gpus)
     fits_host = host_memory_bytes is None or linear_bytes + HOST_BYTES <= host_memory_bytes
     return Placement("host" if fits_host else "mapped", gpus)
+
+
+def width_bound(linears: int) -> float:
+    """An upper bound of the hidden size, which no data sheet states, from the weights in all linears of the layers.
+
+    A transformer's layer has about 12 width^2 weights in its linears, and no model of the paper is wider than 256 times
+    its layers: linears = 12 width^2 layers >= 12 width^3 / 256.
+    """
+    return (ASPECT * linears / 12) ** (1 / 3)
+
+
+def solving_bytes(width: float) -> float:
+    """What a calibrated spec needs on the device beside weights and batches: the second moments of a layer, and what
+    solving its widest linear takes."""
+    return (4 * MOMENT_VALUES + SOLVING_BYTES) * width**2
 
 
 def hidden_room(host_memory_bytes: float, block_bytes: float) -> float:

@@ -1,18 +1,20 @@
 """The cost model: it grows with everything that costs, asks for what is there, and its figures are of a right size."""
 
 import csv
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kbit.plan.calibrating import PLAIN, Calibrating
 from kbit.plan.cost import IDLE, SPREAD, Work, add_up, job_cost, layers, place, width
-from kbit.plan.places import CPU_PARAMETERS
+from kbit.plan.places import CPU_PARAMETERS, job_options
 from kbit.plan.plan import plan_study
 from kbit.plan.rates import assumed_rates
 from kbit.spec.hardware import Hardware
-from kbit.spec.placement import HOST_BYTES, Placement
+from kbit.spec.placement import HOST_BYTES, Placement, solving_bytes
 
 CARD = Hardware()
 PAPER_TOKENS = 2_500_000
@@ -65,6 +67,25 @@ def test_a_seven_billion_model_is_calibrated_within_minutes():
     """GPTQ's paper: some four hours for 175 billion on an A100, so ten minutes for 7 there; 128 x 2048 tokens."""
     seconds = cost(7e9, calibrating=Calibrating(1, 128 * 2048)).seconds.quantize - cost(7e9).seconds.quantize
     assert 60 < seconds < 600
+
+
+def test_solving_gets_room_on_the_gpu():
+    """A model of 15 billion parameters in float16 lies on an 80-GB card twice, but not beside 15 GB for its moments."""
+    assert solving_bytes(5120) == pytest.approx(
+        (4 * 19 + 16 * 16) * 5120**2
+    )  # moments; those of the widest input again
+    plain, calibrated = (replace(work(int(15e9)), calibrates=calibrates) for calibrates in (False, True))
+    card = Hardware(gpu_memory_gb=80, host_memory_gb=500)
+    assert (place(plain, card).kind, place(calibrated, card).kind) == ("twin", "host")
+
+
+@given(parameters=st.integers(20_000_000, 200_000_000_000), max_gpus=st.integers(1, 8))
+def test_calibrated_jobs_ask_for_the_gpus_they_are_told_of(parameters, max_gpus):
+    card = Hardware(max_gpus=max_gpus, gpu_request="gpus")
+    told = job_options(parameters, parameters, "float16", card, calibrates=True)
+    asked = place(replace(work(parameters), linears=parameters, calibrates=True), card)
+    assert asked.gpus == told.planned_gpus
+    assert asked.gpus >= place(replace(work(parameters), linears=parameters), card).gpus or asked.kind == "streamed"
 
 
 def test_nothing_missing_needs_no_gpu():
@@ -227,7 +248,7 @@ def test_the_width_is_bounded_from_the_parameters():
     checked = 0
     for shape in shapes:
         n_layers, hidden = int(shape["layers"]), int(shape["hidden_size"])
-        job = dataclasses.replace(work(10**9), linears=12 * n_layers * hidden**2)
+        job = replace(work(10**9), linears=12 * n_layers * hidden**2)
         if job.linears > 12e9:
             checked += 1
             assert hidden <= width(job) <= 2 * hidden, shape["name"]
@@ -267,7 +288,7 @@ def test_work_is_added_up_from_the_cells(tiny):
 
 def test_divergence_costs_a_pass_of_the_baseline_and_the_head_again(tiny):
     plain = [cell for cell in tiny.cells if cell.model.name == "tiny-neox-64x2" and cell.task.kind == "perplexity"]
-    compared = [dataclasses.replace(cell, task=dataclasses.replace(cell.task, divergence=True)) for cell in plain]
+    compared = [replace(cell, task=replace(cell.task, divergence=True)) for cell in plain]
     before, after = add_up(plain, 2048), add_up(compared, 2048)
     assert after.tokens == before.tokens + before.pass_tokens
     assert after.compared_tokens == (before.pass_tokens,)

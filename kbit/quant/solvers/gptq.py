@@ -24,6 +24,8 @@ from kbit.spec.errors import UnsupportedError, UserError
 
 BATCH_INPUTS = 128
 """Inputs worked on before their errors reach the later ones, all at once: a product of matrices."""
+COPIED_INPUTS = 1024
+"""Brought into order at a time, so that no second matrix of moments is needed."""
 MORE_DAMPING = 10.0
 """What the damping is multiplied by while H is not positive definite, up to MOST_DAMPING."""
 MOST_DAMPING = 1.0
@@ -66,7 +68,9 @@ def error_ratios(moments: Tensor, order: Tensor, damping: float, name: str) -> T
     damping: what is added to the diagonal of H, as a share of its mean over inputs that are not always 0.
     """
     factor = factorize(moments, order.flip(0), damping, name)
-    return factor.div_(factor.diagonal().clone()).float().flip(0, 1)
+    ratios = factor.div_(factor.diagonal().clone()).float()
+    del factor  # 8 bytes an entry: the matrices of a wide layer decide what a GPU has room for
+    return ratios.flip(0, 1)
 
 
 def factorize(moments: Tensor, order: Tensor, damping: float, name: str) -> Tensor:
@@ -74,20 +78,30 @@ def factorize(moments: Tensor, order: Tensor, damping: float, name: str) -> Tens
 
     With the order reversed it is R reversed.
     """
-    matrix = moments[order][:, order].double()
-    diagonal = matrix.diagonal().clone()
+    diagonal = moments.diagonal()[order].double()
     if not torch.isfinite(diagonal).all():
         raise UnsupportedError(f"{name}: its calibration inputs are not finite, or their squares are beyond float32")
     is_dead = diagonal == 0
     mean = diagonal.sum() / (~is_dead).sum().clamp_min(1)
     diagonal[is_dead] = 1.0
+    # Symmetric, so that its transpose, which lies as LAPACK wants it, is the same matrix, factorized where it lies.
+    matrix = torch.empty_like(moments, dtype=torch.float64, memory_format=torch.contiguous_format).t()
+    failed = torch.empty((), dtype=torch.int32, device=moments.device)
     while damping <= MOST_DAMPING:
+        fill_ordered(matrix, moments, order)
         matrix.diagonal().copy_(diagonal + damping * mean)
-        factor, failed = torch.linalg.cholesky_ex(matrix)
+        torch.linalg.cholesky_ex(matrix, out=(matrix, failed))
         if not failed:
-            return factor
+            return matrix
         damping *= MORE_DAMPING
     raise UnsupportedError(f"{name}: the second moments of its calibration inputs are not positive definite")
+
+
+def fill_ordered(matrix: Tensor, moments: Tensor, order: Tensor) -> None:
+    """matrix [in, in] = the symmetric moments of inputs in an order, some columns at a time."""
+    for first in range(0, len(order), COPIED_INPUTS):
+        columns = order[first : first + COPIED_INPUTS]
+        matrix[:, first : first + COPIED_INPUTS] = moments[columns][:, order].t()
 
 
 def round_batch(targets: Tensor, pristine: Tensor, ratios: Tensor, rounding: "Rounding", errors: Tensor) -> Tensor:
