@@ -49,7 +49,7 @@ def evaluate_job(job: dict) -> None:
         str(device),
         job["trust_remote_code"],
         job["device_memory_gb"],
-        calibrates=any(cell.calibration is not None for cell in shard.cells),
+        any(cell.calibration is not None for cell in shard.cells),
     )
     note(f"device {job['device']}: {device_name(device)}, dtype {shard.dtype}, placement {engine.placement}")
     source = {
