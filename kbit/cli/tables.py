@@ -69,12 +69,12 @@ def build_study_tables(study: Path) -> None:
     write_bytes(plan.stamp, b"")
 
 
-def fit_study_tables(study: Path) -> None:
+def fit_study_tables(study: Path, processes: int = 1) -> None:
     from kbit.scaling import fit_study
 
     plan = plan_study(study)
     name = plan.study.name
-    fit_study(tables_folder(name), plan.parts, fits_path(name), tell_progress, claims_path(name))
+    fit_study(tables_folder(name), plan.parts, fits_path(name), tell_progress, claims_path(name), processes)
 
 
 def tell_progress(line: str) -> None:

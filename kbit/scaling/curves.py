@@ -50,10 +50,10 @@ def make_curve(bits: int, label: str, log2_bits: Array, values: Array, parameter
 
     log2_bits f64 [models], values f64 [models, resamples], parameters f64 [models].
     """
-    x, first, index, count = np.unique(log2_bits, return_index=True, return_inverse=True, return_counts=True)
-    y = np.zeros((len(x), values.shape[1]))
-    np.add.at(y, index, values)
-    return Curve(bits, label, x, y / count[:, None], parameters[first])
+    order = np.argsort(log2_bits, kind="stable")
+    x, first, count = np.unique(log2_bits[order], return_index=True, return_counts=True)
+    y = np.add.reduceat(values[order], first, axis=0) / count[:, None]
+    return Curve(bits, label, x, y, parameters[order[first]])
 
 
 def common_range(curves: Sequence[Curve]) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from kbit.scaling.fit_rows import LEVEL
+from kbit.scaling.jackknife import t_quantile
 
 MANY = 1000
 """Times as many items or models: beyond that no number is named."""
@@ -44,12 +45,12 @@ def by_models(gap: float, low: float, high: float, n_models: int) -> Support:
     if low > 0:
         return Support(True, None, f"models: the gap over {n_models} sizes lies above 0")
     told = f"models: the gap over {n_models} sizes may be 0"
-    se = (high - gap) / float(stats.t.ppf((1 + LEVEL) / 2, n_models - 1))
+    se = (high - gap) / t_quantile(n_models - 1)
     if gap <= 0:
         return Support(False, None, f"{told}; more like them would not decide")
     # As if the degrees of freedom were infinite: a lower bound from which to count up.
     first = max(n_models + 1, math.ceil(n_models * (stats.norm.ppf((1 + LEVEL) / 2) * se / gap) ** 2))
     for n in range(first, min(MANY * n_models, first + 20)):
-        if stats.t.ppf((1 + LEVEL) / 2, n - 1) * se * math.sqrt(n_models / n) < gap:
+        if t_quantile(n - 1) * se * math.sqrt(n_models / n) < gap:
             return Support(False, n, f"{told}; about {n} sizes would decide, if the gap stays")
     return Support(False, None, f"{told}; more like them would not decide")

@@ -64,8 +64,8 @@ class Frontier:
 
         NaN where the two do not rise along the range.
         """
-        pair = self.height[[k, other]]
-        slope = (pair[:, -1] - pair[:, 0]).mean(axis=0) / (self.grid[-1] - self.grid[0])
+        rises = [height[-1] - height[0] for height in (self.height[k], self.height[other])]
+        slope = np.mean(rises, axis=0) / (self.grid[-1] - self.grid[0])
         gap = self.mean[k] - self.mean[other]
         return np.divide(gap, slope, out=np.full_like(gap, np.nan), where=slope > 0)
 

@@ -1,6 +1,7 @@
 """Grids: what laws over sizes and k are fitted to. One point for each model and k, the best spec of a selection."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -25,35 +26,39 @@ class Grid:
     """Sorted by family, parameters, model, bits. `control` is the model's own 16-bit value."""
     n_left_out: int
     """Points of the selection that the exclusions took."""
+    _columns: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
     def column(self, name: str) -> Array:
-        """f64 [points]; NaN where the table has no value."""
-        return self.points[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        """f64 [points], read-only; NaN where the table has no value."""
+        if name not in self._columns:
+            self._columns[name] = self.points[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            self._columns[name].flags.writeable = False
+        return self._columns[name]
 
-    @property
+    @cached_property
     def value(self) -> Array:
         return self.column(self.metric.name)
 
-    @property
+    @cached_property
     def model(self) -> NDArray[np.intp]:
         """[points]: number of the size, 0 for the smallest of the first family. A size's checkpoints share it."""
         index = {size: number for number, size in enumerate(sorted(set(self._sizes)))}
         return np.array([index[size] for size in self._sizes], dtype=np.intp)
 
-    @property
+    @cached_property
     def family_number(self) -> NDArray[np.intp]:
         """[points]"""
         return self.points["family"].rank("dense").to_numpy().astype(np.intp) - 1
 
-    @property
+    @cached_property
     def n_sizes(self) -> int:
         return len(set(self._sizes))
 
-    @property
+    @cached_property
     def _sizes(self) -> list[tuple[str, int]]:
         return list(zip(self.points["family"], self.points["parameters"], strict=True))
 
-    @property
+    @cached_property
     def ks(self) -> list[int]:
         """Ascending."""
         return self.points["bits"].unique().sort().to_list()

@@ -83,7 +83,7 @@ def next_step(
     weight = np.minimum(1, delta / size)
     gradient = np.einsum("bnp,bn->bp", jacobian, weight * residuals)
     curvature = (size <= delta) + damping[:, None] * weight
-    matrix = np.einsum("bnp,bn,bnq->bpq", jacobian, curvature, jacobian)
+    matrix = (jacobian * curvature[:, :, None]).transpose(0, 2, 1) @ jacobian
     # Scaled to ones on the diagonal: the parameters' units differ by orders of magnitude.
     scale = np.sqrt(np.einsum("bpp->bp", matrix))
     scale = np.where(scale > 0, scale, 1)

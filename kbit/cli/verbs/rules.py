@@ -127,14 +127,17 @@ def build_tables(study: StudyFile) -> None:
 
 
 @verb()
-def fit(study: StudyFile) -> None:
+def fit(
+    study: StudyFile,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; more than two are not used.")] = 1,
+) -> None:
     """Fit the scaling laws of a study to its tables (called by a rule).
 
     Example: kbit fit config/tiny.yaml
     """
     from kbit.cli.tables import fit_study_tables
 
-    fit_study_tables(study)
+    fit_study_tables(study, threads)
 
 
 @verb()

@@ -38,3 +38,6 @@ LAWS: dict[str, Callable[[Evidence], Iterator[FitRow]]] = {
     "unstable": find_unstable,
 }
 """By the name that the rows' column `fit` bears."""
+
+RESAMPLED = ("verdict", "equal_bits", "unstable")
+"""Those that read the resamples of items, as the claims do: made once where these are fitted together."""
