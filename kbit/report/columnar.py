@@ -14,6 +14,10 @@ import polars as pl
 SIGNIFICANT_DIGITS = 7
 """Kept of every float: more than any score is good for, and a third of the bytes of full precision."""
 
+UNCERTAINTY_DIGITS = 5
+UNCERTAINTIES = ("stderr", "accuracy_stderr", "residual_total_bits", "residual_body_bits")
+"""Columns besides the ends of intervals (`low`, `high`, and what ends so) that need no more digits than an error does."""
+
 
 def encode_frame(frame: pl.DataFrame) -> dict[str, object]:
     """{"n": rows, "columns": {name: values | {"dictionary": distinct, "codes": index or null}}}.
@@ -35,14 +39,16 @@ def encode_column(column: pl.Series) -> object:
             "codes": [None if value is None else codes[value] for value in column.to_list()],
         }
     if column.dtype.is_float():
-        return [round_float(value) for value in column.to_list()]
+        is_uncertainty = column.name in UNCERTAINTIES or column.name.endswith(("low", "high"))
+        digits = UNCERTAINTY_DIGITS if is_uncertainty else SIGNIFICANT_DIGITS
+        return [round_float(value, digits) for value in column.to_list()]
     return column.to_list()
 
 
-def round_float(value: float | None) -> float | None:
+def round_float(value: float | None, digits: int = SIGNIFICANT_DIGITS) -> float | None:
     if value is None or not math.isfinite(value):
         return None
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+    return float(f"{value:.{digits}g}")
 
 
 def compress(content: object) -> str:
