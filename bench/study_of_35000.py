@@ -37,12 +37,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, nargs="+", default=[4, 500], help="items of every task")
     parser.add_argument("--keep", type=Path, help="folder for the studies, used again where it exists")
-    parser.add_argument("--verbs", nargs="+", choices=list(VERBS), default=list(VERBS), help="these alone; nothing is kept")
+    every = list(VERBS)
+    parser.add_argument("--verbs", nargs="+", choices=every, default=every, help="these alone; nothing is kept")
     options = parser.parse_args()
     with TemporaryDirectory() as scratch:
         folder = (options.keep or Path(scratch)).resolve()
         studies = [measure_study(folder / f"{items}-items", items, options.verbs) for items in options.items]
-    if options.verbs == list(VERBS):
+    if options.verbs == every:
         packages = versions("numpy", "scipy", "statsmodels", "polars", "pyarrow")
         write_result("study_of_35000", {"machine": machine(), "versions": packages, "studies": studies})
 

@@ -16,7 +16,7 @@ SIGNIFICANT_DIGITS = 7
 
 UNCERTAINTY_DIGITS = 5
 UNCERTAINTIES = ("stderr", "accuracy_stderr", "residual_total_bits", "residual_body_bits")
-"""Columns besides the ends of intervals (`low`, `high`, and what ends so) that need no more digits than an error does."""
+"""Columns that need no more digits than an error does, beside the ends of intervals: names that end in low or high."""
 
 
 def encode_frame(frame: pl.DataFrame) -> dict[str, object]:

@@ -15,7 +15,6 @@ from kbit.scaling.fit_rows import KEY, fit_frame
 from kbit.scaling.laws import LAWS, RESAMPLED
 from kbit.store.atomic import write_bytes
 
-
 Tell = Callable[[str], None]
 
 
