@@ -1,12 +1,12 @@
-"""The torch operators of this package: schema, fake, and what runs on every device without a kernel of its own.
-
-A kernel for a device plugs in with `fake_quantize.register_kernel("cuda")`; callers do not change.
+"""The torch operators of this package: schema, fake, what runs on every device without a kernel of its own, and what an
+NVIDIA GPU runs. A kernel for another device plugs in with `fake_quantize.register_kernel(...)`; callers do not change.
 """
 
 import torch
 from torch import Tensor
 
 from kbit.kernels import backends
+from kbit.kernels.cuda import on_gpu
 
 WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 LARGEST_CODEBOOK = 256
@@ -30,6 +30,12 @@ def _(weight: Tensor, codebook: Tensor, block_size: int, absmax_dtype: torch.dty
     return torch.empty_like(weight, memory_format=torch.contiguous_format)
 
 
+@fake_quantize.register_kernel("cuda")
+def _(weight: Tensor, codebook: Tensor, block_size: int, absmax_dtype: torch.dtype) -> Tensor:
+    check_arguments(weight, codebook, block_size)
+    return on_gpu.fake_quantize(weight, codebook, block_size, absmax_dtype)
+
+
 @torch.library.custom_op("kbit::fake_quantize_scaled", mutates_args=())
 def fake_quantize_scaled(
     weight: Tensor, codebook: Tensor, scale: Tensor, offset: Tensor | None, block_size: int
@@ -48,6 +54,12 @@ def fake_quantize_scaled(
 def _(weight: Tensor, codebook: Tensor, scale: Tensor, offset: Tensor | None, block_size: int) -> Tensor:
     check_scaled_arguments(weight, codebook, scale, offset, block_size)
     return torch.empty_like(weight, memory_format=torch.contiguous_format)
+
+
+@fake_quantize_scaled.register_kernel("cuda")
+def _(weight: Tensor, codebook: Tensor, scale: Tensor, offset: Tensor | None, block_size: int) -> Tensor:
+    check_scaled_arguments(weight, codebook, scale, offset, block_size)
+    return on_gpu.fake_quantize_scaled(weight, codebook, scale, offset, block_size)
 
 
 def check_arguments(weight: Tensor, codebook: Tensor, block_size: int) -> None:

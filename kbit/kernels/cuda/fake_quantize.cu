@@ -146,3 +146,33 @@ extern "C" __global__ void __launch_bounds__(512)
     largest = largest_of_threads<512>(largest, scratch);
     if (threadIdx.x == 0) atomicMax(absmax, bits_of(largest));
 }
+
+// A codebook for each row: one row to a block of threads, whose tables, 2 << K words, it loads before. Rows are as short
+// as the pieces of other kernels.
+template <bool HAS_OFFSET>
+__device__ void fake_quantize_row(const Word *source, Word *target, u32 width, const Blocks &blocks, const float *scales,
+                                  const float *offsets, const Codebook<K, false> &codebook) {
+    for (u32 i = threadIdx.x; i < width; i += blockDim.x) {
+        Scale scale = given_scale(blocks.of(i), scales, HAS_OFFSET ? offsets : 0);
+        target[i] = from_float<D>(fake_quantize<K, false, HAS_OFFSET>(to_float<D>(source[i]), scale, codebook));
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    rows(const Word *weights, Word *output, i64 n_rows, i64 width, i64 block_size, int shift, const float *scales,
+         const float *offsets, const u32 *tables) {
+    const Codebook<K, false> codebook = {kbit_shared, kbit_shared + (1 << K), 0, {0, 0, 0, 0}};
+    u32 *own = (u32 *)kbit_shared;
+    for (i64 row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        __syncthreads();
+        for (int i = threadIdx.x; i < 2 << K; i += blockDim.x) own[i] = tables[row * (2 << K) + i];
+        __syncthreads();
+        Blocks blocks(row * width, block_size, shift);
+        const Word *source = weights + row * width;
+        Word *target = output + row * width;
+        if (offsets)
+            fake_quantize_row<true>(source, target, (u32)width, blocks, scales, offsets, codebook);
+        else
+            fake_quantize_row<false>(source, target, (u32)width, blocks, scales, offsets, codebook);
+    }
+}

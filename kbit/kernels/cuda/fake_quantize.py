@@ -84,3 +84,21 @@ def fake_quantize_scaled(
     own = program(FILE, tables, weight.dtype)
     run(Launch(own, kernel, -(-n_weights // piece), THREADS, tables.shared_bytes, arguments))
     return output
+
+
+def fake_quantize_rows(
+    weight: Tensor, tables: Tables, scale: Tensor, offset: Tensor | None, block_size: int, run: Runner
+) -> Tensor:
+    """`kbit.kernels.ops.fake_quantize_scaled` for a codebook for each row, with the tables of the rows."""
+    source = aligned(weight)
+    output = torch.empty_like(source)
+    n_rows, width = source.shape
+    if source.numel():
+        arguments = (
+            source.data_ptr(), output.data_ptr(), np.int64(n_rows), np.int64(width), np.int64(block_size),
+            np.int32(log2(block_size)), scale.data_ptr(), 0 if offset is None else offset.data_ptr(),
+            tables.words.data_ptr(),
+        )  # fmt: skip
+        shared_bytes = 4 * (2 << tables.bits)
+        run(Launch(program(FILE, tables, weight.dtype), "rows", n_rows, THREADS, shared_bytes, arguments))
+    return output

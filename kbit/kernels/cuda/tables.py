@@ -35,10 +35,13 @@ class Tables:
         return 4 * self.words.numel()
 
 
-def build_tables(codebook: Tensor) -> Tables:
-    """codebook f32 [L <= 256], ascending. Codebooks with two thresholds in one cell get none, and are searched."""
+def build_tables(codebook: Tensor, bits: int | None = None) -> Tables:
+    """codebook f32 [L <= 256], ascending; bits: width of a code, by default the least that names every level.
+
+    Codebooks with two thresholds in one cell get none, and are searched.
+    """
     book = codebook.cpu()
-    bits = max((book.numel() - 1).bit_length(), 1)
+    bits = bits or max((book.numel() - 1).bit_length(), 1)
     thresholds = midpoints(book)
     words = [
         torch.cat([thresholds, thresholds.new_full((2**bits - thresholds.numel(),), torch.inf)]).view(torch.int32),
@@ -48,6 +51,19 @@ def build_tables(codebook: Tensor) -> Tables:
     if cells is not None:
         words.append(cells)
     return Tables(torch.cat(words).to(codebook.device), bits, cells is not None)
+
+
+def build_row_tables(codebooks: Tensor) -> Tables:
+    """codebooks f32 [out, L <= 256], ascending, one for each row -> the tables of the rows one after the other.
+
+    Without cells: of codebooks that are learned from a row, one is read by a row's weights alone.
+    """
+    bits = max((codebooks.shape[1] - 1).bit_length(), 1)
+    thresholds = (codebooks[:, 1:] + codebooks[:, :-1]) * 0.5
+    beyond = codebooks.new_full((len(codebooks), 2**bits - thresholds.shape[1]), torch.inf)
+    repeated = codebooks[:, -1:].expand(-1, 2**bits - codebooks.shape[1])
+    words = torch.cat([thresholds, beyond, codebooks, repeated], dim=1)
+    return Tables(words.contiguous().view(torch.int32), bits, use_cells=False)
 
 
 def find_cells(thresholds: Tensor) -> Tensor | None:

@@ -11,7 +11,7 @@ from quant_specs import every_spec, slug
 
 from kbit.kernels import reference
 from kbit.kernels.cuda import fake_quantize, gemv, packed
-from kbit.kernels.cuda.tables import build_tables
+from kbit.kernels.cuda.tables import build_row_tables, build_tables
 from kbit.kernels.packing import pack_codes, unpack_codes
 from kbit.quant.codebooks import CODEBOOKS
 from kbit.spec.quant import QuantSpec
@@ -53,6 +53,20 @@ def test_fake_quantize(run, bits: int, dtype: torch.dtype):
         expected = reference.fake_quantize(weight, codebook, block_size, absmax_dtype)
         assert_same_bits(fake_quantize.fake_quantize(weight, tables, block_size, absmax_dtype, run), expected)
     assert {"blocks_1", "strips", "absmax_of_all", "given"} <= set(run.kernels)
+
+
+@pytest.mark.parametrize("has_offset", [False, True])
+@pytest.mark.parametrize("block_size", [16, 331, 512, 5000])
+def test_a_codebook_for_each_row(run, block_size: int, has_offset: bool):
+    generator = torch.Generator().manual_seed(3)
+    weight = random_weight(torch.float16)
+    books = (torch.rand(13, 15, generator=generator) * 2 - 1).sort().values
+    n_blocks = -(-weight.numel() // block_size)
+    scale = torch.randn(n_blocks, generator=generator)
+    offset = torch.randn(n_blocks, generator=generator) if has_offset else None
+    expected = reference.fake_quantize_scaled(weight, books, scale, offset, block_size)
+    result = fake_quantize.fake_quantize_rows(weight, build_row_tables(books), scale, offset, block_size, run)
+    assert_same_bits(result, expected)
 
 
 def test_unaligned_and_transposed(run):
