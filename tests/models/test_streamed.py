@@ -1,6 +1,7 @@
 """Streaming: the bits of a resident model, with two layers on the device at most."""
 
 import ctypes
+import gc
 import json
 import math
 import os
@@ -244,7 +245,8 @@ def test_passes_over_like_batches_share_their_room(tiny, monkeypatch):
 
 
 def own_memory_bytes() -> int:
-    """Memory of this process that is no file's, without what malloc keeps of what was freed."""
+    """Memory of this process that is no file's, without garbage and what malloc keeps of what was freed."""
+    gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
     return 1024 * int(line.split()[1])

@@ -123,3 +123,23 @@ def query(
     from kbit.cli.query import query as ask
 
     ask(sql, study, as_csv=csv, as_json=json)
+
+
+@verb()
+def export(
+    model: Annotated[str, typer.Argument(help="Name of a model in the data sheet, or a folder that holds one.")],
+    spec: Annotated[str, typer.Argument(help="Quantization spec as reports name it, such as int4-b64.")],
+    folder: Annotated[Path, typer.Argument(help="New folder to write the packed model to.")],
+    data_sheet: Annotated[Path, typer.Option("--models", help="Data sheet of models.")] = Path("config/models.yaml"),
+    dtype: Annotated[
+        str | None, typer.Option(help="float16 or bfloat16, of what is not quantized; the checkpoint's own if absent.")
+    ] = None,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Write a model with packed weights: its file takes the bits that reports count. See docs/packed-models.md.
+
+    Example: kbit export tiny-neox-160x4 int4-b64 packed/neox-int4
+    """
+    from kbit.cli.export import export as write
+
+    write(model, spec, folder, data_sheet, dtype, trust_remote_code)
