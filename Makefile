@@ -58,7 +58,7 @@ published: $(STAMP) ## Make a report of what others measured on LLMs of 70 M to 
 	@$(IN_VENV) kbit run config/published.yaml --profile $(PROFILE_FOLDER) $(ARGS)
 
 cuda: $(STAMP) ## Install what compiles the kernels for NVIDIA GPUs
-	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --editable '.[cuda]'
+	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --requirement requirements-cuda.lock
 
 test: $(STAMP) ## Run the tests: ARGS='tests/quant -k int'; KBIT_REQUIRE=browser,compiler,slurm forbids skips
 	@$(VENV_PYTHON) -m pytest $(ARGS)

@@ -62,7 +62,7 @@ __device__ __forceinline__ void add_quad(const u32 *words, int n_groups, const f
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, KBIT_ROWS == 1 ? 3 : 2)
     gemv(const Word *x, const u32 *words, const void *scales, int scale_dtype, const float *offsets, i64 block_size,
          const u32 *tables, Word *y, int n_inputs, int n_outputs, int chunk) {
     // Shared: 2^K levels, then M rows of a chunk of x; chunk is a multiple of QUAD.

@@ -45,7 +45,7 @@ __device__ __forceinline__ void store_scale(float scale, int dtype, void *scales
 
 // Blocks of lanes * 32 weights, lanes a power of two up to 32; a thread packs one group. The absmax is found, rounded to
 // its dtype, used and written.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 3)
     pack_blocks(const Word *weights, u32 *words, void *scales, i64 n_weights, int lanes, int absmax_dtype,
                 const u32 *tables) {
     __shared__ u32 staged[THREADS * K];
@@ -68,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // Scales and offsets (none: a null pointer) that are given, blocks of any size.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 3)
     pack_given(const Word *weights, u32 *words, i64 n_weights, i64 block_size, int shift, const float *scales,
                const float *offsets, const u32 *tables) {
     __shared__ u32 staged[THREADS * K];
@@ -77,19 +77,24 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (i64 begin = blockIdx.x * (i64)THREADS; begin < n_groups; begin += gridDim.x * (i64)THREADS) {
         Blocks blocks(begin * GROUP, block_size, shift);
         u32 place = threadIdx.x * GROUP;
-        i64 group = begin + threadIdx.x, known = -1;
+        i64 group = begin + threadIdx.x, first = group * GROUP;
         float x[GROUP], inverse = 0.0f, offset = 0.0f;
-        load_group(weights, group * GROUP, n_weights, x);
+        load_group(weights, first, n_weights, x);
+        // No division for each weight: weights of the block that are left are counted down.
+        i64 block = blocks.of(place) - 1, left = 0;
+        if (first < n_weights) left = (block + 2) * block_size - first;
+        bool is_new = true;
         u32 codes[GROUP], own[K];
 #pragma unroll
         for (int i = 0; i < GROUP; i++) {
             codes[i] = 0;
-            if (group * GROUP + i < n_weights) {
-                i64 block = blocks.of(place + i);
-                if (block != known) {
-                    known = block, inverse = reciprocal(scales[block]);
+            if (first + i < n_weights) {
+                if (is_new) {
+                    block++, inverse = reciprocal(scales[block]);
                     if (offsets) offset = offsets[block];
                 }
+                is_new = --left == 0;
+                if (is_new) left = block_size;
                 codes[i] = codebook.code((offsets ? x[i] - offset : x[i]) * inverse);
             }
         }
@@ -107,7 +112,7 @@ __device__ __forceinline__ Scale read_scale(const void *scales, int dtype, const
 }
 
 // A warp unpacks 32 groups: their words come through shared memory, then each lane writes whole vectors.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
     unpack(const u32 *words, Word *weights, i64 n_weights, i64 block_size, int shift, const void *scales,
            int scale_dtype, const float *offsets, const u32 *tables) {
     const int N = VectorLength<D>::value, VECTORS = GROUP / N;
@@ -137,22 +142,24 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             u32 low = __funnelshift_r(at[0], at[1], bit % 32), high = N * K > 32 ? __funnelshift_r(at[1], at[2], bit % 32) : 0;
             u32 place = (u32)(first - begin * GROUP);
             float y[N];
-            i64 known = -1;
-            Scale scale = {0.0f, 0.0f, 0.0f};
-            bool is_one_block = first + N <= n_weights && blocks.of(place) == blocks.of(place + N - 1);
+            i64 block = blocks.of(place), left = (block + 1) * block_size - first;
+            Scale scale = read_scale(scales, scale_dtype, offsets, block);
 #pragma unroll
             for (int j = 0; j < N; j++) {
                 const int at_bit = j * K;
                 u32 code = at_bit >= 32 ? high >> (at_bit - 32) : low >> at_bit;
                 if (at_bit < 32 && at_bit + K > 32) code |= high << (32 - at_bit);
-                i64 block = is_one_block && j ? known : first + j < n_weights ? blocks.of(place + j) : known;
-                if (block != known) known = block, scale = read_scale(scales, scale_dtype, offsets, block);
                 float level = levels[code & ((1u << K) - 1u)];
                 y[j] = offsets ? dequantize<true>(level, scale) : dequantize<false>(level, scale);
+                if (--left == 0 && first + j + 1 < n_weights) {
+                    left = block_size;
+                    scale = read_scale(scales, scale_dtype, offsets, ++block);
+                }
             }
             if (first + N <= n_weights)
                 __stcs((uint4 *)(weights + first), from_floats<D>(y));
             else
+#pragma unroll
                 for (int j = 0; j < N; j++)
                     if (first + j < n_weights) weights[first + j] = from_float<D>(y[j]);
         }
