@@ -4,13 +4,14 @@ import json
 import os
 import sys
 import time
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kbit.cli import main
-from kbit.cli.doctor import CHECKS, head, hub, journals, kernels, results_folder, slurm, software, studies
+from kbit.cli.doctor import CHECKS, cuda_kernels, head, hub, journals, kernels, results_folder, slurm, software, studies
 from kbit.kernels import build
 from kbit.store.head import LOCK, hold_results
 from kbit.store.journal import JournalWriter, new_journal_path
@@ -249,3 +250,32 @@ def test_cpu_kernels_are_kept_built_or_missed(require, tmp_path, monkeypatch):
     assert (only(kernels).level, "builds them anew" in only(kernels).what) == ("note", True)
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert (only(kernels).level, "no C++ compiler" in only(kernels).what) == ("note", True)
+
+
+def test_cuda_kernels_have_a_compiler_and_a_place(tmp_path, monkeypatch):
+    versions = {"cuda-core": "1.2.2", "nvidia-cuda-nvrtc": "13.5.37"}
+    monkeypatch.setattr(cuda_kernels, "version", lambda name: versions[name])
+    monkeypatch.setenv("KBIT_KERNEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    told = only(cuda_kernels).what
+    assert told.startswith("CUDA kernels: cuda.core 1.2.2, NVRTC 13.5.37, for no GPU on this machine; 0.0 MB kept in ")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (9, 0))
+    assert "for sm_90; " in only(cuda_kernels).what
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KBIT_KERNEL_CACHE", str(tmp_path / "file"))
+    assert (only(cuda_kernels).level, "compiles them anew" in only(cuda_kernels).what) == ("note", True)
+
+
+def test_a_gpu_without_a_compiler_of_its_kernels_is_a_problem(monkeypatch):
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(cuda_kernels, "version", version)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert not list(cuda_kernels.check(()))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (8, 0))
+    found = only(cuda_kernels)
+    assert found.what == "kernels for sm_80 need cuda-core, which is not there: no weight can be quantized"
+    assert (found.level, "make cuda" in found.do) == ("problem", True)

@@ -7,7 +7,7 @@ add one: a file with a `check` function, and its entry in CHECKS.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from kbit.cli.doctor import device, head, hub, journals, kernels, results_folder, slurm, software, studies
+from kbit.cli.doctor import cuda_kernels, device, head, hub, journals, kernels, results_folder, slurm, software, studies
 from kbit.cli.findings import print_findings
 from kbit.upkeep.finding import Finding
 
@@ -15,6 +15,7 @@ CHECKS: tuple[Callable[[Sequence[Path]], Iterator[Finding]], ...] = (
     software.check,
     device.check,
     kernels.check,
+    cuda_kernels.check,
     results_folder.check,
     head.check,
     slurm.check,
