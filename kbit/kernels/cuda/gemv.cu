@@ -33,12 +33,24 @@ __device__ __forceinline__ void load_inputs(const Word *x, int n_inputs, int beg
             inputs[m * room + i / QUAD * QUAD_STRIDE + i % QUAD] = i < count ? to_float<D>(x[(i64)m * n_inputs + begin + i]) : 0.0f;
 }
 
-// Four groups of a row, `n_groups` of which are there, into the sums.
+// What the blocks of W store.
+struct Scales {
+    const void *values;
+    int dtype;
+    const float *offsets;
+    u32 groups;  // of 32 weights in a block: with 2^32 of them, indices of groups are 32-bit
+    int shift;   // log2 of groups, or -1
+};
+
+// Four groups of a row, the first of which is number `first` of W, `n_groups` of which are there, into the sums.
 __device__ __forceinline__ void add_quad(const u32 *words, int n_groups, const float *inputs, int room, const float *levels,
-                                         const float *scale, const float *offset, float *sums) {
+                                         const Scales &scales, i64 first, float *sums) {
 #pragma unroll
     for (int group = 0; group < 4; group++) {
         if (group >= n_groups) break;
+        u32 index = (u32)(first + group), block = scales.shift >= 0 ? index >> scales.shift : index / scales.groups;
+        float stored = stored_value(scales.values, scales.dtype, block);
+        float scale = reciprocal(stored) == 0.0f ? 0.0f : stored;
         float partial[M], of_inputs[M];
 #pragma unroll
         for (int m = 0; m < M; m++) partial[m] = of_inputs[m] = 0.0f;
@@ -56,19 +68,20 @@ __device__ __forceinline__ void add_quad(const u32 *words, int n_groups, const f
         }
 #pragma unroll
         for (int m = 0; m < M; m++) {
-            sums[m] = fmaf(scale[group], partial[m], sums[m]);
-            if (KBIT_HAS_OFFSET) sums[m] = fmaf(offset[group], of_inputs[m], sums[m]);
+            sums[m] = fmaf(scale, partial[m], sums[m]);
+            if (KBIT_HAS_OFFSET) sums[m] = fmaf(scales.offsets[block], of_inputs[m], sums[m]);
         }
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, KBIT_ROWS == 1 ? 3 : 2)
-    gemv(const Word *x, const u32 *words, const void *scales, int scale_dtype, const float *offsets, i64 block_size,
-         const u32 *tables, Word *y, int n_inputs, int n_outputs, int chunk) {
+    gemv(const Word *x, const u32 *words, const void *scales, int scale_dtype, const float *offsets, i64 groups,
+         int shift, const u32 *tables, Word *y, int n_inputs, int n_outputs, int chunk) {
     // Shared: 2^K levels, then M rows of a chunk of x; chunk is a multiple of QUAD.
     float *levels = kbit_shared, *inputs = levels + (1 << K);
     const int room = chunk / QUAD * QUAD_STRIDE, warps = THREADS / 32, lane = threadIdx.x % 32;
     const int groups_per_row = n_inputs / 32;
+    const Scales scales_of_row = {scales, scale_dtype, offsets, (u32)groups, shift};
     for (int i = threadIdx.x; i < 1 << K; i += THREADS) levels[i] = float_of(tables[(1 << K) + i]);
     for (int begin_row = blockIdx.x * warps; begin_row < n_outputs; begin_row += gridDim.x * warps) {
         int row = begin_row + threadIdx.x / 32;
@@ -98,18 +111,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, KBIT_ROWS == 1 ? 3 : 2)
 #pragma unroll
                     for (int i = 0; i < 4 * K; i++) own[i] = i < n_groups * K ? source[i] : 0u;
                 }
-                float scale[4], offset[4];
-#pragma unroll
-                for (int group = 0; group < 4; group++) {
-                    scale[group] = offset[group] = 0.0f;
-                    if (group < n_groups) {
-                        i64 block = (first + group) * 32 / block_size;
-                        float stored = stored_value(scales, scale_dtype, block);
-                        scale[group] = reciprocal(stored) == 0.0f ? 0.0f : stored;
-                        if (KBIT_HAS_OFFSET) offset[group] = offsets[block];
-                    }
-                }
-                add_quad(own, n_groups, inputs + quad * QUAD_STRIDE, room, levels, scale, offset, sums);
+                add_quad(own, n_groups, inputs + quad * QUAD_STRIDE, room, levels, scales_of_row, first, sums);
             }
         }
 #pragma unroll

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kbit.kernels.cuda.launch import DTYPES, THREADS, Launch, Program, Runner, aligned
+from kbit.kernels.cuda.launch import DTYPES, THREADS, Launch, Program, Runner, aligned, log2
 from kbit.kernels.cuda.tables import Tables
 from kbit.kernels.packing import CODES_PER_GROUP
 
@@ -12,6 +12,8 @@ FILE = "gemv.cu"
 MOST_ROWS = 4
 ROWS_PER_BLOCK = THREADS // 32
 QUAD, QUAD_STRIDE = 128, 132
+MOST_GROUPS = (1 << 32) - 1
+"""Of a block, as the kernel counts them; a matrix has fewer."""
 SHARED_FLOATS = (48 << 10) // 4
 """What a launch may have without asking for more."""
 
@@ -33,7 +35,7 @@ def multiply(
     n_rows, n_inputs = x.shape
     source = aligned(x)
     y = torch.empty(n_rows, n_outputs, dtype=x.dtype, device=x.device)
-    levels = 2**tables.bits
+    levels, n_groups = 2**tables.bits, min(block_size // CODES_PER_GROUP, MOST_GROUPS)
     chunk = inputs_at_once(n_rows, n_inputs, levels)
     macros = {
         "KBIT_BITS": tables.bits, "KBIT_DTYPE": DTYPES[x.dtype], "KBIT_HAS_OFFSET": int(offset is not None),
@@ -41,7 +43,8 @@ def multiply(
     }  # fmt: skip
     arguments = (
         source.data_ptr(), words.data_ptr(), scale.data_ptr(), np.int32(DTYPES[scale.dtype]),
-        0 if offset is None else offset.data_ptr(), np.int64(block_size), tables.words.data_ptr(), y.data_ptr(),
+        0 if offset is None else offset.data_ptr(), np.int64(n_groups), np.int32(log2(n_groups)),
+        tables.words.data_ptr(), y.data_ptr(),
         np.int32(n_inputs), np.int32(n_outputs), np.int32(chunk),
     )  # fmt: skip
     shared_bytes = 4 * (levels + n_rows * chunk // QUAD * QUAD_STRIDE)
