@@ -135,17 +135,21 @@ def test_pack_and_unpack(run, bits: int, dtype: torch.dtype):
 @pytest.mark.parametrize("has_offset", [False, True])
 @pytest.mark.parametrize("n_inputs", [32, 160, 7008])
 def test_gemv(run, bits: int, rows: int, dtype: torch.dtype, has_offset: bool, n_inputs: int):
-    """Inputs that fill no quad, and more of them than shared memory holds."""
+    """Inputs that fill no quad, and more of them than shared memory holds; blocks across rows, of any number of groups."""
     block_size, n_outputs = {32: 32, 160: 96, 7008: 64}[n_inputs], 19
     generator = torch.Generator().manual_seed(4)
     codebook = random_codebook(bits)
     codes = torch.randint(len(codebook), (n_outputs, n_inputs), generator=generator).to(torch.uint8)
-    scale = torch.rand(codes.numel() // block_size, generator=generator) + 0.5
+    scale = torch.rand(-(-codes.numel() // block_size), generator=generator) + 0.5
     scale[:2] = 0.0
     offset = torch.randn(scale.shape, generator=generator) if has_offset else None
     x = torch.randn(rows, n_inputs, generator=generator).to(dtype)
-    levels = codebook[codes.view(-1).long()] * scale.repeat_interleave(block_size)
-    weight = levels if offset is None else levels + offset.repeat_interleave(block_size)
+
+    def spread(of_blocks: torch.Tensor) -> torch.Tensor:
+        return of_blocks.repeat_interleave(block_size)[: codes.numel()]
+
+    levels = codebook[codes.view(-1).long()] * spread(scale)
+    weight = levels if offset is None else levels + spread(offset)
     expected = x.double() @ weight.view(n_outputs, n_inputs).double().T
     tables = build_tables(codebook)
     assert gemv.takes(rows, n_inputs, block_size)
