@@ -135,7 +135,7 @@ def test_pack_and_unpack(run, bits: int, dtype: torch.dtype):
 @pytest.mark.parametrize("has_offset", [False, True])
 @pytest.mark.parametrize("n_inputs", [32, 160, 7008])
 def test_gemv(run, bits: int, rows: int, dtype: torch.dtype, has_offset: bool, n_inputs: int):
-    """Inputs that fill no quad, and more of them than shared memory holds; blocks across rows, of any number of groups."""
+    """Inputs that fill no quad, or more than shared memory holds; blocks across rows, of 1 to 3 groups."""
     block_size, n_outputs = {32: 32, 160: 96, 7008: 64}[n_inputs], 19
     generator = torch.Generator().manual_seed(4)
     codebook = random_codebook(bits)
